@@ -1,0 +1,108 @@
+/**
+ * The messaging protocol: talk to an agent by id (or to the best match of criteria), wherever it runs.
+ *
+ * At most once by default. Each failed call says which of three things happened: `NOT_DELIVERED` (the
+ * handler never saw it, retrying is safe), `REJECTED` (refused before the handler: overload, no such
+ * agent, draining) or `UNKNOWN_OUTCOME` (deadline, cancellation or connection lost after sending).
+ * A handler that threw is `HANDLER_FAILED`: the outcome is known, and it is the handler's.
+ */
+import type { NodeId } from '../../node-id.ts';
+import type { AgentId, Value } from '../../value.ts';
+import type { AgentRecord, Criteria, ResolveOptions } from '../registry/registry.ts';
+
+/** W3C trace context, carried along unchanged. */
+export interface TraceContext {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
+/** Who calls and under which terms; given to each invocation of a handler. */
+export interface CallContext {
+  /** The agent called, and the method (empty when none was named). */
+  readonly agent: AgentId;
+  readonly method: string;
+  /** The node the call came from, authenticated by the transport. */
+  readonly callerNode: NodeId;
+  /** The agent that called, as its node says; undefined for a call made by the application itself. */
+  readonly callerAgent: AgentId | undefined;
+  /** Aborts at the deadline, when the caller cancels, when it is gone, and when the agent is unregistered. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left until the caller's deadline. */
+  remainingMs(): number;
+  readonly idempotencyKey: string | undefined;
+  readonly trace: TraceContext | undefined;
+  /** What the caller streams in; empty for `call` and `cast`. */
+  readonly input: AsyncIterable<Value>;
+  /** Calls made through this carry the deadline (what is left of it), the cancellation, the trace and the agent's name. */
+  readonly mesh: Messaging;
+}
+
+/**
+ * Returns the reply, or an async iterable (an async generator, say) for a streamed reply. What it throws
+ * reaches the caller as `HANDLER_FAILED` with name, message and, for a `QuorateError`, code.
+ * Messages and replies in one process are passed by reference: treat them as immutable.
+ */
+export type MethodHandler = (message: never, context: CallContext) => unknown;
+
+/** One function for all messages, or one per method. */
+export type AgentHandler = MethodHandler | { readonly [method: string]: MethodHandler };
+
+export interface CastOptions {
+  /** Name of a method of the agent. Default: the handler itself. */
+  readonly method?: string;
+  /** How the target is chosen when criteria are given. */
+  readonly resolve?: ResolveOptions;
+  readonly trace?: TraceContext;
+  /** Sent as `callerAgent`. */
+  readonly from?: AgentId;
+  readonly signal?: AbortSignal;
+}
+
+export interface CallOptions extends CastOptions {
+  /** Total time for all attempts, in milliseconds. Default 5,000; must be finite. */
+  readonly timeoutMs?: number;
+  /** Makes repeats of the call safe: the callee's node runs it once and answers repeats with the first reply, for its window. */
+  readonly idempotencyKey?: string;
+  /**
+   * How often to try again after `NOT_DELIVERED` or a refusal that invites it (and, with an idempotency key, after
+   * `UNKNOWN_OUTCOME`). Criteria choose again each time, without those that failed. Default 1 for
+   * criteria or with a key, else 0. All retries draw on one budget of about 10 % of the calls.
+   */
+  readonly retries?: number;
+}
+
+export interface StreamOptions extends Omit<CallOptions, 'idempotencyKey' | 'retries'> {
+  /** Streamed to the handler as `context.input`. */
+  readonly input?: AsyncIterable<Value>;
+}
+
+export interface Messaging {
+  /**
+   * Sends `message` and resolves with the reply. Throws `NOT_DELIVERED`, `REJECTED`, `UNKNOWN_OUTCOME`,
+   * `HANDLER_FAILED`, `NO_MATCH` (criteria that nobody meets), `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_VALUE`, `INVALID_ARGUMENT`.
+   */
+  call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply>;
+  /** Sends without waiting for a reply; resolves when the message is handed over (in one process: queued in the mailbox). */
+  cast(target: AgentId | Criteria, message: unknown, options?: CastOptions): Promise<void>;
+  /**
+   * A streamed reply, read with backpressure. `timeoutMs` bounds the wait for each item, not the whole.
+   * Leaving the loop early cancels the handler.
+   */
+  stream<Item = Value>(target: AgentId | Criteria, message: unknown, options?: StreamOptions): AsyncIterable<Item>;
+}
+
+/** What the messaging protocol needs of a registry besides the public interface: the handlers of this process. */
+export interface LocalHandlers {
+  get(id: AgentId): AgentHandler | undefined;
+  /** Called when a local agent is gone; its mailbox is emptied and its calls abort. */
+  onGone(listener: (id: AgentId) => void): () => void;
+}
+
+/** Of one agent of this node. */
+export interface MailboxStatus {
+  readonly agent: AgentId;
+  readonly running: number;
+  readonly queued: number;
+}
+
+export type ResolvedTarget = AgentRecord;
