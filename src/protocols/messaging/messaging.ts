@@ -8,7 +8,7 @@
  */
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
-import type { AgentRecord, Criteria, ResolveOptions } from '../registry/registry.ts';
+import type { AgentRecord, Criteria, ResolveOptions } from '../registry/records.ts';
 
 /** W3C trace context, carried along unchanged. */
 export interface TraceContext {
