@@ -9,9 +9,13 @@ const isChild = bootstrap.length > 0;
 await using mesh = await createMesh({ mode: 'cluster', bootstrap });
 
 if (isChild) {
-  await mesh.registry.register('greeter', ({ name }: { name: string }) => `Hello, ${name}, from process ${process.pid}!`, {
-    capabilities: ['greet'],
-  });
+  await mesh.registry.register(
+    'greeter',
+    ({ name }: { name: string }) => `Hello, ${name}, from process ${process.pid}!`,
+    {
+      capabilities: ['greet'],
+    },
+  );
   await once(process, 'disconnect');
 } else {
   const child = fork(import.meta.filename, [...mesh.status().addresses]);
