@@ -1,0 +1,136 @@
+/**
+ * One connection's way from encrypted to admitted: the conversation of `handshake.ts` as a small state
+ * machine, used by both networks. It does no I/O: frames come in by `receive`, go out by `port.send`.
+ *
+ * Invariants. `onAdmitted` and `onRefused` exclude each other, and each happens at most once. Nothing the
+ * peer sends throws; what it may not send now is reported as a violation, and the adapter cuts it off.
+ */
+import type { NodeId } from '../node-id.ts';
+import {
+  type Decision,
+  decide,
+  type Hello,
+  type HelloFrame,
+  identityInUseDetail,
+  type RefusalCode,
+} from './handshake.ts';
+
+export interface AdmissionPort {
+  send(frame: HelloFrame): void;
+  /** Why the peer may not come in; asked when its hello arrives. */
+  denial(): string | undefined;
+  /** The instance behind an admitted connection with the same peer id, if there is one. */
+  connectedInstance(): Uint8Array | undefined;
+  /** Asks that older connection; resolves true when it answers in time. Never rejects. */
+  probeConnected(): Promise<boolean>;
+  /** Drops connections to the other instance, which did not answer. */
+  dropConnected(): void;
+  onAdmitted(theirs: Hello): void;
+  onRefused(code: RefusalCode, detail: string, by: 'us' | 'them'): void;
+  /** The peer is about to close on purpose. */
+  onBye(): void;
+  onPong(): void;
+  onViolation(reason: string): void;
+}
+
+export class Admission {
+  readonly #mine: Hello;
+  readonly #peer: NodeId;
+  readonly #port: AdmissionPort;
+  #theirs: Hello | undefined;
+  #accepted = false;
+  #acceptedByPeer = false;
+  #state: 'greeting' | 'admitted' | 'refused' = 'greeting';
+
+  constructor(mine: Hello, peer: NodeId, port: AdmissionPort) {
+    this.#mine = mine;
+    this.#peer = peer;
+    this.#port = port;
+  }
+
+  get admitted(): boolean {
+    return this.#state === 'admitted';
+  }
+
+  get theirs(): Hello | undefined {
+    return this.#theirs;
+  }
+
+  start(): void {
+    this.#port.send({ type: 'hello', hello: this.#mine });
+  }
+
+  /** One decoded frame; undefined stands for bytes that were none. */
+  receive(frame: HelloFrame | undefined): void {
+    if (this.#state === 'refused') return;
+    switch (frame?.type) {
+      case 'hello':
+        this.#onHello(frame.hello);
+        return;
+      case 'accept':
+        this.#acceptedByPeer = true;
+        this.#admitWhenBothAccepted();
+        return;
+      case 'refuse':
+        if (this.#state === 'greeting') this.#refused(frame.code, frame.detail, 'them');
+        return;
+      case 'bye':
+        this.#port.onBye();
+        return;
+      case 'ping':
+        if (this.#state === 'admitted') this.#port.send({ type: 'pong' });
+        return;
+      case 'pong':
+        this.#port.onPong();
+        return;
+      default:
+        this.#port.onViolation('garbage instead of a hello');
+        return;
+    }
+  }
+
+  #onHello(theirs: Hello): void {
+    if (this.#theirs !== undefined) {
+      this.#port.onViolation('a second hello');
+      return;
+    }
+    this.#theirs = theirs;
+    const connectedInstance = this.#port.connectedInstance();
+    const denial = this.#port.denial();
+    this.#follow(decide({ mine: this.#mine, theirs, peer: this.#peer, denial, connectedInstance }));
+  }
+
+  #follow(decision: Decision): void {
+    switch (decision.type) {
+      case 'admit':
+        this.#accepted = true;
+        this.#port.send({ type: 'accept' });
+        this.#admitWhenBothAccepted();
+        return;
+      case 'refuse':
+        this.#port.send(decision);
+        this.#refused(decision.code, decision.detail, 'us');
+        return;
+      case 'probe':
+        void this.#port.probeConnected().then((answers) => {
+          if (this.#state !== 'greeting') return;
+          if (answers) this.#follow({ type: 'refuse', code: 'IDENTITY_IN_USE', detail: identityInUseDetail });
+          else {
+            this.#port.dropConnected();
+            this.#follow({ type: 'admit' });
+          }
+        });
+    }
+  }
+
+  #admitWhenBothAccepted(): void {
+    if (!this.#accepted || !this.#acceptedByPeer || this.#theirs === undefined || this.#state !== 'greeting') return;
+    this.#state = 'admitted';
+    this.#port.onAdmitted(this.#theirs);
+  }
+
+  #refused(code: RefusalCode, detail: string, by: 'us' | 'them'): void {
+    this.#state = 'refused';
+    this.#port.onRefused(code, detail, by);
+  }
+}
