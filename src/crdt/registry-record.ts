@@ -187,7 +187,7 @@ function copyValue(
   problems: Problems,
 ): Value {
   budget.values -= 1;
-  if (typeof value === 'string') budget.bytes -= value.length;
+  if (typeof value === 'string') budget.bytes -= Buffer.byteLength(value);
   else if (value instanceof Uint8Array) budget.bytes -= value.byteLength;
   else if (typeof value === 'bigint') budget.bytes -= value.toString(16).length;
   if (budget.values < 0 || budget.bytes < 0 || depth < 0) {
