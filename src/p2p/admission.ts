@@ -5,26 +5,18 @@
  * Invariants. `onAdmitted` and `onRefused` exclude each other, and each happens at most once. Nothing the
  * peer sends throws; what it may not send now is reported as a violation, and the adapter cuts it off.
  */
-import type { NodeId } from '../node-id.ts';
-import {
-  type Decision,
-  decide,
-  type Hello,
-  type HelloFrame,
-  identityInUseDetail,
-  type RefusalCode,
-} from './handshake.ts';
+import { type Decision, decide, type Hello, type HelloFrame, type RefusalCode, type Rival } from './handshake.ts';
 
 export interface AdmissionPort {
   send(frame: HelloFrame): void;
   /** Why the peer may not come in; asked when its hello arrives. */
   denial(): string | undefined;
-  /** The instance behind an admitted connection with the same peer id, if there is one. */
-  connectedInstance(): Uint8Array | undefined;
-  /** Asks that older connection; resolves true when it answers in time. Never rejects. */
-  probeConnected(): Promise<boolean>;
-  /** Drops connections to the other instance, which did not answer. */
-  dropConnected(): void;
+  /** Another connection with the same peer id, if there is one; asked when its hello arrives. */
+  rival(): Rival | undefined;
+  /** Asks the rival whether anybody is still there; resolves true when it answers in time. Never rejects. */
+  probeRival(): Promise<boolean>;
+  /** Drops the rival, which did not answer. */
+  dropRival(): void;
   onAdmitted(theirs: Hello): void;
   onRefused(code: RefusalCode, detail: string, by: 'us' | 'them'): void;
   /** The peer is about to close on purpose. */
@@ -35,21 +27,24 @@ export interface AdmissionPort {
 
 export class Admission {
   readonly #mine: Hello;
-  readonly #peer: NodeId;
   readonly #port: AdmissionPort;
   #theirs: Hello | undefined;
   #accepted = false;
   #acceptedByPeer = false;
   #state: 'greeting' | 'admitted' | 'refused' = 'greeting';
 
-  constructor(mine: Hello, peer: NodeId, port: AdmissionPort) {
+  constructor(mine: Hello, port: AdmissionPort) {
     this.#mine = mine;
-    this.#peer = peer;
     this.#port = port;
   }
 
   get admitted(): boolean {
     return this.#state === 'admitted';
+  }
+
+  /** The admission was decided here, whatever the peer says. */
+  refuse(refusal: Extract<Decision, { type: 'refuse' }>): void {
+    if (this.#state === 'greeting') this.#follow(refusal);
   }
 
   get theirs(): Hello | undefined {
@@ -95,9 +90,7 @@ export class Admission {
       return;
     }
     this.#theirs = theirs;
-    const connectedInstance = this.#port.connectedInstance();
-    const denial = this.#port.denial();
-    this.#follow(decide({ mine: this.#mine, theirs, peer: this.#peer, denial, connectedInstance }));
+    this.#follow(decide({ mine: this.#mine, theirs, denial: this.#port.denial(), rival: this.#port.rival() }));
   }
 
   #follow(decision: Decision): void {
@@ -112,11 +105,11 @@ export class Admission {
         this.#refused(decision.code, decision.detail, 'us');
         return;
       case 'probe':
-        void this.#port.probeConnected().then((answers) => {
+        void this.#port.probeRival().then((answers) => {
           if (this.#state !== 'greeting') return;
-          if (answers) this.#follow({ type: 'refuse', code: 'IDENTITY_IN_USE', detail: identityInUseDetail });
+          if (answers) this.#follow(decision.otherwise);
           else {
-            this.#port.dropConnected();
+            this.#port.dropRival();
             this.#follow({ type: 'admit' });
           }
         });

@@ -11,8 +11,7 @@
  * some; the version range decides whether two nodes can talk. Nothing longer than `maxHelloBytes` is read.
  */
 import { decodeValue, encodeValue } from '../codec.ts';
-import type { ErrorCode } from '../errors.ts';
-import type { NodeId } from '../node-id.ts';
+import { type ErrorCode, QuorateError } from '../errors.ts';
 import type { Value } from '../value.ts';
 
 export const helloProtocol = '/quorate/hello/1';
@@ -39,7 +38,13 @@ export interface Hello {
   readonly epoch: number;
 }
 
-export type RefusalCode = Extract<ErrorCode, 'WRONG_MESH' | 'WRONG_VERSION' | 'NOT_ALLOWED' | 'IDENTITY_IN_USE'>;
+/**
+ * Why a connection is not admitted. `DUPLICATE` is no error: the two nodes dialled each other at once, and
+ * one of the two connections is enough.
+ */
+export type RefusalCode =
+  | Extract<ErrorCode, 'WRONG_MESH' | 'WRONG_VERSION' | 'NOT_ALLOWED' | 'IDENTITY_IN_USE'>
+  | 'DUPLICATE';
 
 export type HelloFrame =
   | { readonly type: 'hello'; readonly hello: Hello }
@@ -55,6 +60,7 @@ const refusalNumbers: Readonly<Record<RefusalCode, number>> = {
   WRONG_VERSION: 2,
   NOT_ALLOWED: 3,
   IDENTITY_IN_USE: 4,
+  DUPLICATE: 5,
 };
 const refusalCodes = new Map<Value, RefusalCode>(
   Object.entries(refusalNumbers).map(([code, number]) => [number, code as RefusalCode]),
@@ -122,23 +128,38 @@ function clip(text: string): string {
 
 export type Decision =
   | { readonly type: 'admit' }
-  /** Another process with this identity is connected: ask it first, admit only when it does not answer. */
-  | { readonly type: 'probe' }
-  | { readonly type: 'refuse'; readonly code: RefusalCode; readonly detail: string };
+  /**
+   * The peer is connected already. Ask that connection: when it answers, this one is refused with `code`;
+   * when not, the other end of it is gone, and this one takes its place.
+   */
+  | { readonly type: 'probe'; readonly otherwise: Refusal }
+  | Refusal;
+
+export interface Refusal {
+  readonly type: 'refuse';
+  readonly code: RefusalCode;
+  readonly detail: string;
+}
+
+/** Another connection with the same peer id whose hello is known. */
+export interface Rival {
+  readonly instance: Uint8Array;
+  readonly admitted: boolean;
+  /** Which of the two stays when both have the same instance at the other end; both sides must agree. */
+  readonly preferred: 'rival' | 'this' | 'neither';
+}
 
 export interface DecisionInput {
   readonly mine: Hello;
   readonly theirs: Hello;
-  readonly peer: NodeId;
   /** Why this peer may not come in, or undefined when it may. */
   readonly denial: string | undefined;
-  /** Instance at the other end of an admitted, live connection with the same peer id. */
-  readonly connectedInstance: Uint8Array | undefined;
+  readonly rival: Rival | undefined;
 }
 
-/** Judges the other side's hello; deterministic, and symmetric but for `denial` and `connectedInstance`. */
+/** Judges the other side's hello; deterministic, and symmetric but for `denial` and `rival`. */
 export function decide(input: DecisionInput): Decision {
-  const { mine, theirs } = input;
+  const { mine, theirs, rival } = input;
   if (input.denial !== undefined) return { type: 'refuse', code: 'NOT_ALLOWED', detail: input.denial };
   if (mine.mesh !== theirs.mesh) {
     return { type: 'refuse', code: 'WRONG_MESH', detail: `this node is in mesh "${mine.mesh}", not "${theirs.mesh}"` };
@@ -147,24 +168,43 @@ export function decide(input: DecisionInput): Decision {
     const detail = `this node (quorate ${mine.version}) speaks wire versions ${mine.wireMin} to ${mine.wireMax}, the other (quorate ${theirs.version}) ${theirs.wireMin} to ${theirs.wireMax}`;
     return { type: 'refuse', code: 'WRONG_VERSION', detail };
   }
-  if (input.connectedInstance !== undefined && !sameBytes(input.connectedInstance, theirs.instance)) {
-    return { type: 'probe' };
-  }
-  return { type: 'admit' };
+  return rival === undefined ? { type: 'admit' } : decideBesideRival(theirs, rival);
 }
 
-export const identityInUseDetail = 'another running process with the same node key is already connected here';
+function decideBesideRival(theirs: Hello, rival: Rival): Decision {
+  if (!sameBytes(rival.instance, theirs.instance)) {
+    return rival.admitted ? { type: 'probe', otherwise: identityInUse } : { type: 'admit' };
+  }
+  // Both ends keep the connection that the lower node id dialled, so that they never refuse one each.
+  if (rival.preferred === 'this') return { type: 'admit' };
+  if (rival.admitted) return { type: 'probe', otherwise: duplicate };
+  return rival.preferred === 'rival' ? duplicate : { type: 'admit' };
+}
 
-/** What `connect` tells its caller, for a refusal said by either side. */
-export function refusalMessage(code: RefusalCode, detail: string, by: 'us' | 'them'): string {
-  const who = by === 'us' ? 'This node refused the peer' : 'The peer refused this node';
-  return `${who}: ${detail}. ${remedies[code]}`;
+const identityInUse: Refusal = {
+  type: 'refuse',
+  code: 'IDENTITY_IN_USE',
+  detail: 'another running process with the same node key is already connected here',
+};
+
+export const duplicate: Refusal = {
+  type: 'refuse',
+  code: 'DUPLICATE',
+  detail: 'the two nodes are already connected',
+};
+
+/** What `connect` rejects with after a refusal said by either side. */
+export function refusalError(code: RefusalCode, detail: string, by: 'us' | 'them', address: string): QuorateError {
+  const who = by === 'us' ? `This node refused the one at ${address}` : `The node at ${address} refused this one`;
+  const message = `${who}: ${detail}. ${remedies[code]}`;
+  return new QuorateError(code === 'DUPLICATE' ? 'PEER_UNREACHABLE' : code, message, { address, by });
 }
 
 const remedies: Readonly<Record<RefusalCode, string>> = {
   WRONG_MESH: 'Give both nodes the same mesh name, or dial an address of your own mesh.',
   WRONG_VERSION: 'Update the older of the two to a version of quorate that the other understands.',
   NOT_ALLOWED: 'Add the node id to the allow-list of the refusing node if it should be let in.',
+  DUPLICATE: 'Nothing needs to be done.',
   IDENTITY_IN_USE: 'Stop the other process, or give each node its own data directory and thereby its own key.',
 };
 

@@ -5,7 +5,7 @@
  */
 import type { NodeId } from '../../node-id.ts';
 import { Admission } from '../admission.ts';
-import type { Hello } from '../handshake.ts';
+import type { Hello, Rival } from '../handshake.ts';
 import type { SimulatedChannel } from './channel.ts';
 import type { SimulatedNetwork } from './network.ts';
 import type { SimulatedWorld } from './world.ts';
@@ -97,15 +97,15 @@ export function connectEndpoints(world: SimulatedWorld, from: SimulatedNetwork, 
 
 export interface AdmissionEvents {
   denial(peer: NodeId): string | undefined;
-  connectedInstance(): Uint8Array | undefined;
-  probeConnected(): Promise<boolean>;
-  dropConnected(): void;
+  rival(): Rival | undefined;
+  probeRival(): Promise<boolean>;
+  dropRival(): void;
   onAdmitted(): void;
-  onRefused: ConstructorParameters<typeof Admission>[2]['onRefused'];
+  onRefused: ConstructorParameters<typeof Admission>[1]['onRefused'];
 }
 
 export function admissionOf(endpoint: Endpoint, mine: Hello, events: AdmissionEvents): Admission {
-  return new Admission(mine, endpoint.peer, {
+  return new Admission(mine, {
     ...events,
     send: (frame) => endpoint.transmit(() => endpoint.other.admission.receive(frame)),
     denial: () => events.denial(endpoint.peer),

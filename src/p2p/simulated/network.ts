@@ -6,7 +6,7 @@ import { Emitter } from '../../emitter.ts';
 import { QuorateError } from '../../errors.ts';
 import type { Identity } from '../../identity.ts';
 import type { NodeId } from '../../node-id.ts';
-import { type Hello, type RefusalCode, refusalMessage, wireVersions } from '../handshake.ts';
+import { type Hello, refusalError, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
 import { misbehaviourBanMs, Reputation } from '../reputation.ts';
 import { joinChannels, SimulatedChannel } from './channel.ts';
@@ -142,7 +142,7 @@ export class SimulatedNetwork implements Network {
     const known = id ?? connected?.self;
     if (known !== undefined && this.isConnected(known)) return Promise.resolve(known);
     const denial = known === undefined ? undefined : this.#denial(known);
-    if (denial !== undefined) return Promise.reject(refusal('NOT_ALLOWED', denial, 'us', address));
+    if (denial !== undefined) return Promise.reject(refusalError('NOT_ALLOWED', denial, 'us', address));
     return new Promise((resolve, reject) => {
       let done = false;
       const settle = (act: () => void): void => {
@@ -213,9 +213,13 @@ export class SimulatedNetwork implements Network {
     this.#endpoints.add(endpoint);
     endpoint.admission = admissionOf(endpoint, this.#hello, {
       denial: (peer) => this.#denial(peer),
-      connectedInstance: () => this.#liveEndpoint(endpoint.peer)?.instance,
-      probeConnected: () => this.#probe(endpoint.peer),
-      dropConnected: () => {
+      rival: () => {
+        const instance = this.#liveEndpoint(endpoint.peer)?.instance;
+        // Two connections between the same two processes are harmless here, so both stay.
+        return instance === undefined ? undefined : { instance, admitted: true, preferred: 'this' };
+      },
+      probeRival: () => this.#probe(endpoint.peer),
+      dropRival: () => {
         for (const old of this.#endpointsOf(endpoint.peer)) if (old !== endpoint) this.#lost(old, false);
       },
       onAdmitted: () => {
@@ -229,8 +233,8 @@ export class SimulatedNetwork implements Network {
       onRefused: (code, detail, by) => {
         endpoint.alive = false;
         this.#endpoints.delete(endpoint);
-        this.#refused(endpoint.peer, code);
-        outcome?.reject(refusal(code, detail, by, `/memory/${endpoint.other.network.host}`));
+        this.#events.emit('refused', { peer: endpoint.peer, reason: `${code}: ${detail}`, code, by });
+        outcome?.reject(refusalError(code, detail, by, `/memory/${endpoint.other.network.host}`));
       },
     });
     endpoint.admission.start();
@@ -512,8 +516,4 @@ function ownAddress(address: string): QuorateError {
 
 function stopped(): QuorateError {
   return new QuorateError('STOPPED', 'This network is not running.');
-}
-
-function refusal(code: RefusalCode, detail: string, by: 'us' | 'them', address: string): QuorateError {
-  return new QuorateError(code, refusalMessage(code, detail, by), { address, by });
 }
