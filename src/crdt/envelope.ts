@@ -69,7 +69,8 @@ export function meshTag(mesh: string): Uint8Array {
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return hash('sha256', bytes, 'buffer');
+  const digest = hash('sha256', bytes, 'buffer');
+  return new Uint8Array(digest.buffer, digest.byteOffset, digest.length);
 }
 
 /** One comparison for hashes and keys; equal length is part of being equal. */

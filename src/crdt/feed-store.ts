@@ -264,7 +264,7 @@ export class FeedStore implements Feeds {
       return { verdict: 'accept', outcome: 'ownFeedConflict', author };
     }
     if (!this.#allowed(author)) return { verdict: 'ignore', outcome: 'refused', reason: 'not allowed', author };
-    const done = this.#quarantine(proof.author, proof.misbehaviour, bytes.slice(), 'proof received', now);
+    const done = this.#quarantine(proof.author, proof.misbehaviour, new Uint8Array(bytes), 'proof received', now);
     if (done === 'known') return { verdict: 'ignore', outcome: 'duplicate', author };
     if (done === 'authors') return { verdict: 'ignore', outcome: 'refused', reason: 'authors', author };
     return { verdict: 'accept', outcome: 'proof', author };

@@ -62,7 +62,8 @@ export class OwnFeed {
     if (value === undefined) {
       throw new QuorateError('UNSUPPORTED_VALUE', `"${key}" cannot be set to undefined; delete it instead.`, { key });
     }
-    const bytes = encodeValue(value);
+    // A copy of its own: an encoder's result may be a view into a larger pool, and Yjs takes no Buffer.
+    const bytes = new Uint8Array(encodeValue(value));
     const former = this.#encoded.get(key);
     if (former !== undefined && Buffer.compare(former, bytes) === 0) return undefined;
     this.#checkSize(key, keyBytes, bytes.length, former?.length);

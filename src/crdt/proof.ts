@@ -58,7 +58,9 @@ export function maxProofBytes(limits: FeedLimits): number {
 export function equivocationProof(a: Envelope, b: Envelope): Uint8Array {
   const inOrder = a.seq === b.seq ? Buffer.compare(a.hash, b.hash) < 0 : a.seq < b.seq;
   const [first, second] = inOrder ? [a, b] : [b, a];
-  return Buffer.concat([Uint8Array.of(mark, equivocation), toSignedHeader(first), toSignedHeader(second)]);
+  return new Uint8Array(
+    Buffer.concat([Uint8Array.of(mark, equivocation), toSignedHeader(first), toSignedHeader(second)]),
+  );
 }
 
 /** The evidence that the last of `chain` is malformed, or undefined when it would be too long to pass on. */
@@ -77,7 +79,7 @@ function encodeChain(chain: readonly Uint8Array[]): Uint8Array {
     length.writeUInt32BE(envelope.length);
     parts.push(length, envelope);
   }
-  return Buffer.concat(parts);
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** What `bytes` prove, or the reason why they prove nothing. */
