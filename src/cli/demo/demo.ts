@@ -1,0 +1,295 @@
+/**
+ * The main job (`npm start`): a mesh of real processes indexes a folder; half way one process is killed;
+ * the answer is right all the same, and compared with a single-process count.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import pc from 'picocolors';
+import { type ControlServer, createMesh, type Mesh, QuorateError, serveControl } from '../../index.ts';
+import { shortId, type Terminal } from '../output.ts';
+import { capability } from './contract.ts';
+import { type Batch, type Corpus, cutIntoBatches, readCorpus } from './corpus.ts';
+import { IndexJob, type SearchResult } from './job.ts';
+import { type IndexerProcess, IndexerProcesses } from './processes.ts';
+import type { DemoSummary, KillSummary } from './summary.ts';
+import { sameCounts, type TermCounts, topTerms } from './term-index.ts';
+import { chooseSearches, SingleProcessIndex, sameRanking } from './verification.ts';
+import { JobView } from './view.ts';
+
+export interface DemoOptions {
+  readonly folder: string;
+  /** Indexer processes; the coordinator is one more. */
+  readonly indexers: number;
+  /** A batch takes at least this long, milliseconds. */
+  readonly paceMs: number;
+  readonly kill: boolean;
+  /** The whole job must end within this time, milliseconds. */
+  readonly deadlineMs: number;
+  /** Called when all is done and verified, before the mesh is stopped. */
+  readonly beforeStop?: (mesh: Mesh, summary: DemoSummary) => Promise<void>;
+}
+
+const zones = ['east', 'west'];
+
+/** Resolves with what happened, right or wrong. Rejects when it could not be finished in time. */
+export async function runDemo(
+  options: DemoOptions,
+  terminal: Terminal,
+  interrupted: AbortSignal,
+): Promise<DemoSummary> {
+  const corpus = readCorpus(options.folder);
+  const view = new JobView(terminal);
+  const processes = new IndexerProcesses();
+  const deadline = new AbortController();
+  const timer = setTimeout(
+    () =>
+      deadline.abort(
+        new QuorateError('UNKNOWN_OUTCOME', `The job did not end within ${options.deadlineMs / 1000} s (--deadline).`),
+      ),
+    options.deadlineMs,
+  );
+  const demo = new Demo(options, corpus, view, processes, AbortSignal.any([deadline.signal, interrupted]));
+  try {
+    const summary = await demo.run();
+    clearTimeout(timer);
+    if (options.beforeStop !== undefined) await demo.hold(options.beforeStop, summary);
+    return summary;
+  } catch (error) {
+    for (const complaint of processes.complaints) terminal.err(`${complaint}\n`);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    view.endProgress();
+    await processes.stop();
+    await demo.stop();
+  }
+}
+
+class Demo {
+  readonly #options: DemoOptions;
+  readonly #corpus: Corpus;
+  readonly #view: JobView;
+  readonly #processes: IndexerProcesses;
+  readonly #signal: AbortSignal;
+  readonly #started = performance.now();
+  #mesh: Mesh | undefined;
+  #control: ControlServer | undefined;
+  #indexers: readonly IndexerProcess[] = [];
+  #killed: { readonly victim: IndexerProcess; readonly at: number; readonly wallAt: number } | undefined;
+  #noticedMs: number | undefined;
+  #lostBatches: readonly Batch[] = [];
+
+  constructor(options: DemoOptions, corpus: Corpus, view: JobView, processes: IndexerProcesses, signal: AbortSignal) {
+    this.#options = options;
+    this.#corpus = corpus;
+    this.#view = view;
+    this.#processes = processes;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<DemoSummary> {
+    const batches = cutIntoBatches(this.#corpus, this.#options.indexers * 10);
+    this.#tellPlan(batches);
+    const mesh = await this.#startMesh();
+    const job = this.#prepareJob(mesh, batches);
+    this.#view.heading('Work');
+    this.#view.beginProgress(
+      this.#indexers.map(({ settings, pid, node }) => {
+        return { agent: settings.agent, zone: settings.zone, pid, node, held: 0, doing: '', state: 'works' };
+      }),
+      batches.length,
+    );
+    const counts = await job.run();
+    this.#view.endProgress();
+    const single = new SingleProcessIndex(this.#corpus);
+    const searches = await this.#search(job, single);
+    const kill = await this.#describeKill(mesh, job);
+    return this.#summarise(mesh, job, batches.length, counts, single, searches, kill);
+  }
+
+  async hold(act: NonNullable<DemoOptions['beforeStop']>, summary: DemoSummary): Promise<void> {
+    if (this.#mesh !== undefined) await act(this.#mesh, summary);
+  }
+
+  async stop(): Promise<void> {
+    await this.#control?.stop();
+    await this.#mesh?.stop();
+  }
+
+  #tellPlan(batches: readonly Batch[]): void {
+    const { files, bytes, folder } = this.#corpus;
+    const { indexers, kill, paceMs } = this.#options;
+    this.#view.heading(`A mesh of ${indexers + 1} processes indexes ${folder}`);
+    this.#view.line(`${files.length} files, ${size(bytes)} of text, cut into ${batches.length} batches.`);
+    this.#view.line(`Each batch goes to whichever agent that can '${capability}' has the least to do.`);
+    if (kill) this.#view.line('Half way, one process is killed with SIGKILL. No server, no broker, no shared disk.');
+    if (paceMs > 0)
+      this.#view.line(pc.dim(`A batch is made to last ${paceMs} ms so that you can follow; --pace 0 for full speed.`));
+  }
+
+  async #startMesh(): Promise<Mesh> {
+    this.#view.heading('Mesh');
+    const name = `demo-${process.pid}`;
+    const mesh = await createMesh({ mode: 'cluster', name, zone: zones[0] as string });
+    this.#mesh = mesh;
+    this.#control = await serveControl(mesh);
+    const bootstrap = mesh.status().addresses.slice(0, 1);
+    this.#view.event(`coordinator ${shortId(mesh.id)}, pid ${process.pid}, listens on ${bootstrap[0]}`);
+    this.#indexers = await Promise.all(
+      Array.from({ length: this.#options.indexers }, async (_, i) => {
+        const zone = zones[i % zones.length] as string;
+        const settings = { mesh: name, zone, agent: `indexer-${i + 1}`, bootstrap, paceMs: this.#options.paceMs };
+        const indexer = await this.#processes.start(settings, this.#signal);
+        this.#view.event(`${settings.agent} ${shortId(indexer.node)}, pid ${indexer.pid}, joined by that address`);
+        return indexer;
+      }),
+    );
+    // Their registrations travel as signed feeds; wait for the event that brings the last one.
+    const found = new Set<string>();
+    for await (const event of mesh.registry.watch({ capabilities: capability }, { signal: this.#signal })) {
+      if (event.type === 'up') found.add(event.record.id);
+      if (found.size === this.#indexers.length) break;
+    }
+    this.#signal.throwIfAborted();
+    this.#view.event(`${found.size} agents found by what they can do: query({ capabilities: '${capability}' })`);
+    return mesh;
+  }
+
+  #prepareJob(mesh: Mesh, batches: readonly Batch[]): IndexJob {
+    const view = this.#view;
+    const job = new IndexJob(mesh, batches, this.#signal, {
+      onStarted: (agent, batch) => {
+        const line = view.worker(agent);
+        if (line !== undefined) line.doing = batch.files[0]?.path ?? '';
+      },
+      onDone: (agent, _batch, done) => {
+        const line = view.worker(agent);
+        if (line !== undefined) line.held = job.load(agent).held;
+        view.progress(done);
+        if (this.#options.kill && this.#killed === undefined && done >= batches.length / 2)
+          this.#killBusiest(job, batches);
+      },
+      onRerouted: (agent, batch, code) =>
+        view.event(`batch ${batch.id} was with ${agent}: ${pc.yellow(code)}, goes to another agent`),
+      onLost: (agent, lost) => {
+        const line = view.worker(agent);
+        if (line !== undefined) line.state = 'gone';
+        view.event(`${agent} is out of the registry; ${lost} finished batches it held are indexed again elsewhere`);
+      },
+    });
+    mesh.membership.on('change', ({ member }) => {
+      if (member.state !== 'unreachable' || member.id !== this.#killed?.victim.node) return;
+      this.#noticedMs ??= performance.now() - this.#killed.at;
+      view.event(`${pc.yellow('unreachable')}: the mesh has noticed, ${Math.round(this.#noticedMs)} ms after the kill`);
+    });
+    return job;
+  }
+
+  /** The one that holds most and is at work: the worst moment. */
+  #killBusiest(job: IndexJob, batches: readonly Batch[]): void {
+    const weight = ({ settings }: IndexerProcess): number => {
+      const { held, working } = job.load(settings.agent);
+      return working === 0 ? 0 : held + working;
+    };
+    const victim = this.#indexers.reduce((most, one) => (weight(one) > weight(most) ? one : most));
+    const { held, working } = job.load(victim.settings.agent);
+    if (held === 0 || working === 0) return; // The next finished batch is soon enough.
+    this.#lostBatches = batches.filter((batch) => job.holder(batch.id) === victim.settings.agent);
+    victim.kill();
+    this.#killed = { victim, at: performance.now(), wallAt: Date.now() };
+    const line = this.#view.worker(victim.settings.agent);
+    if (line !== undefined) line.state = 'killed';
+    const what = `SIGKILL to ${victim.settings.agent} (pid ${victim.pid})`;
+    this.#view.event(`${pc.red(pc.bold(what))}, which holds ${held} finished batches and works on ${working}`);
+  }
+
+  async #search(job: IndexJob, single: SingleProcessIndex): Promise<DemoSummary['searches']> {
+    this.#view.heading('Search in the index that the agents hold');
+    const lostPaths = new Set(this.#lostBatches.flatMap((batch) => batch.files.map(({ path }) => path)));
+    const results: (SearchResult & { verified: boolean })[] = [];
+    for (const { terms, wasLost } of chooseSearches(single, lostPaths)) {
+      const result = await job.search(terms);
+      const verified = sameRanking(result.top, single.search(terms));
+      results.push({ ...result, top: result.top.slice(0, 3), verified });
+      const found = `${result.files} ${result.files === 1 ? 'file' : 'files'} from ${result.agents} agents in ${result.ms.toFixed(1)} ms`;
+      this.#view.line(`${pc.bold(`"${terms.join(' ')}"`)}  ${found}  ${mark(verified)}`);
+      if (wasLost)
+        this.#view.line(
+          pc.dim(`  only in files whose index died with ${this.#killed?.victim.settings.agent}: found again`),
+        );
+      for (const { path, score } of result.top.slice(0, 3))
+        this.#view.line(`  ${score.toFixed(2).padStart(6)}  ${path}`);
+    }
+    return results;
+  }
+
+  /** How fast everybody knew. The survivors say by their own word when they saw the verdict. */
+  async #describeKill(mesh: Mesh, job: IndexJob): Promise<KillSummary | undefined> {
+    if (this.#killed === undefined) return undefined;
+    const { victim, wallAt } = this.#killed;
+    const survivors = this.#indexers.filter((indexer) => indexer !== victim);
+    const seen: number[] = [];
+    for (const { settings } of survivors) {
+      for (;;) {
+        this.#signal.throwIfAborted();
+        job.calls += 1;
+        const at = await mesh.call<number | null>(
+          settings.agent,
+          { node: victim.node },
+          { method: 'verdict', signal: this.#signal },
+        );
+        if (at !== null) seen.push(at - wallAt);
+        if (at !== null) break;
+        await sleep(50, undefined, { signal: this.#signal }); // Asked before its verdict: ask again.
+      }
+    }
+    return {
+      agent: victim.settings.agent,
+      node: victim.node,
+      pid: victim.pid,
+      noticedMs: Math.round(this.#noticedMs ?? Number.NaN),
+      knownToAllMs: Math.max(Math.round(this.#noticedMs ?? 0), ...seen),
+      lostBatches: this.#lostBatches.length,
+    };
+  }
+
+  #summarise(
+    mesh: Mesh,
+    job: IndexJob,
+    batches: number,
+    counts: TermCounts,
+    single: SingleProcessIndex,
+    searches: DemoSummary['searches'],
+    kill: KillSummary | undefined,
+  ): DemoSummary {
+    const countsVerified = sameCounts(counts, single.counts);
+    const killDone = kill !== undefined || !this.#options.kill;
+    return {
+      ok: countsVerified && killDone && searches.every(({ verified }) => verified),
+      folder: this.#corpus.folder,
+      mesh: mesh.status().name,
+      nodes: this.#indexers.length + 1,
+      agents: this.#indexers.length,
+      batches,
+      files: counts.files,
+      words: counts.words,
+      distinctTerms: counts.terms.size,
+      postings: counts.postings,
+      topTerms: topTerms(counts, 10),
+      calls: job.calls,
+      reroutedCalls: job.rerouted,
+      reindexedBatches: job.reindexed,
+      kill,
+      searches,
+      countsVerified,
+      wallMs: Math.round(performance.now() - this.#started),
+    };
+  }
+}
+
+export function mark(good: boolean): string {
+  return good ? pc.green('✓ same as in a single process') : pc.red('✗ NOT what a single process finds');
+}
+
+function size(bytes: number): string {
+  return bytes < 1_000_000 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
