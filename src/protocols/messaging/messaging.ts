@@ -9,6 +9,7 @@
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
 import type { AgentRecord, Criteria, ResolveOptions } from '../registry/records.ts';
+import type { AgentRef } from './ref.ts';
 
 /** W3C trace context, carried along unchanged. */
 export interface TraceContext {
@@ -56,11 +57,14 @@ export interface CastOptions {
   /** Sent as `callerAgent`. */
   readonly from?: AgentId;
   readonly signal?: AbortSignal;
+  /**
+   * Milliseconds, finite. For a call the total time for all attempts, default 5,000; for a cast how long the message
+   * may wait and run, default 60,000; for a stream the wait for each item, default 5,000.
+   */
+  readonly timeoutMs?: number;
 }
 
 export interface CallOptions extends CastOptions {
-  /** Total time for all attempts, in milliseconds. Default 5,000; must be finite. */
-  readonly timeoutMs?: number;
   /** Makes repeats of the call safe: the callee's node runs it once and answers repeats with the first reply, for its window. */
   readonly idempotencyKey?: string;
   /**
@@ -82,13 +86,21 @@ export interface Messaging {
    * `HANDLER_FAILED`, `NO_MATCH` (criteria that nobody meets), `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_VALUE`, `INVALID_ARGUMENT`.
    */
   call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply>;
-  /** Sends without waiting for a reply; resolves when the message is handed over (in one process: queued in the mailbox). */
+  /**
+   * Sends without waiting for a reply; resolves once the message is in the agent's mailbox, on whichever node,
+   * and fails like `call` when it was refused or that is not known. It outlives the call it is made in.
+   */
   cast(target: AgentId | Criteria, message: unknown, options?: CastOptions): Promise<void>;
   /**
    * A streamed reply, read with backpressure. `timeoutMs` bounds the wait for each item, not the whole.
    * Leaving the loop early cancels the handler.
    */
   stream<Item = Value>(target: AgentId | Criteria, message: unknown, options?: StreamOptions): AsyncIterable<Item>;
+  /**
+   * The agent as an object: `ref<Counter>('counter').count(text)` is `call('counter', text, { method: 'count' })`,
+   * with the types of the handler object `Counter`. Makes no claim that the agent exists.
+   */
+  ref<Api>(target: AgentId | Criteria): AgentRef<Api>;
 }
 
 /** What the messaging protocol needs of a registry besides the public interface: the handlers of this process. */
