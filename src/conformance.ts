@@ -1,0 +1,6 @@
+/** `quorate/conformance`: what any implementation of the protocols must do, for any test runner. */
+export {
+  type RegistryConformanceOptions,
+  type RegistrySubject,
+  registryConformance,
+} from './conformance/registry.ts';
