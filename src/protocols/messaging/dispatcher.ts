@@ -7,7 +7,7 @@ import { QuorateError } from '../../errors.ts';
 import type { AgentId } from '../../value.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import type { Invocation } from './invocation.ts';
-import { KeyedRuns } from './keyed-runs.ts';
+import { KeyedRuns, type RunHost } from './keyed-runs.ts';
 import type { AgentLimits, MessagingLimits } from './limits.ts';
 import { Mailbox } from './mailbox.ts';
 import type { AgentHandler, LocalHandlers, MailboxStatus, Messaging, MethodHandler } from './messaging.ts';
@@ -38,7 +38,7 @@ export interface DispatcherOptions {
   readonly onError: (error: unknown, agent: AgentId) => void;
 }
 
-export class Dispatcher {
+export class Dispatcher implements RunHost {
   readonly deadlines: DeadlineTimer;
   readonly counters: DispatcherCounters = { invocations: 0, failures: 0, refused: 0 };
   readonly #handlers: LocalHandlers;

@@ -10,9 +10,8 @@
 import type { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
+import type { DeadlineTimer } from './deadline-timer.ts';
 import { Deadline } from './deadlines.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import type { KeyedRun } from './keyed-runs.ts';
 import type { MailboxItem } from './mailbox.ts';
 import type { AgentHandler, CallContext, Messaging, MethodHandler, TraceContext } from './messaging.ts';
 import { notDelivered, type UnknownReason, unknownOutcome } from './outcome.ts';
@@ -24,6 +23,17 @@ export interface MessageHeader {
   readonly callerAgent: AgentId | undefined;
   readonly idempotencyKey: string | undefined;
   readonly trace: TraceContext | undefined;
+}
+
+/** What an invocation needs of the dispatcher it belongs to. */
+export interface InvocationHost {
+  readonly deadlines: DeadlineTimer;
+  now(): number;
+  scoped(invocation: Invocation): Messaging;
+  withdraw(invocation: Invocation): void;
+  armDeadline(invocation: Invocation): void;
+  /** A failure nobody waits for. */
+  report(error: unknown, agent: AgentId): void;
 }
 
 export type Phase = 'new' | 'waiting' | 'scheduled' | 'running' | 'ended';
@@ -50,16 +60,16 @@ export abstract class Invocation extends Deadline implements CallContext, Mailbo
   handler: AgentHandler | undefined = undefined;
   run: MethodHandler | undefined = undefined;
   /** The run this one waits for, when its idempotency key was known. */
-  joined: KeyedRun | undefined = undefined;
+  joined: { leave(waiter: Invocation, error: QuorateError): void } | undefined = undefined;
   /** Encoded size of the reply, once it was sent to another node. */
   replyBytes = 0;
-  protected readonly dispatcher: Dispatcher;
+  protected readonly dispatcher: InvocationHost;
   #controller: AbortController | undefined;
   #abortedWith: QuorateError | undefined;
   #abortListeners: Set<(error: QuorateError) => void> | undefined;
   #mesh: Messaging | undefined;
 
-  constructor(dispatcher: Dispatcher, agent: AgentId, message: unknown, deadlineAt: number, header: MessageHeader) {
+  constructor(dispatcher: InvocationHost, agent: AgentId, message: unknown, deadlineAt: number, header: MessageHeader) {
     super();
     this.dispatcher = dispatcher;
     this.agent = agent;

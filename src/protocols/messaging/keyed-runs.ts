@@ -5,10 +5,14 @@
  */
 import type { QuorateError } from '../../errors.ts';
 import { type DedupEntry, DedupWindow } from './dedup.ts';
-import type { Dispatcher } from './dispatcher.ts';
-import { Invocation } from './invocation.ts';
+import { Invocation, type InvocationHost } from './invocation.ts';
 import type { MessagingLimits } from './limits.ts';
 import { rejected } from './outcome.ts';
+
+/** Also starts runs; the dispatcher. */
+export interface RunHost extends InvocationHost {
+  submit(invocation: Invocation, direct: boolean): void;
+}
 
 export type KeptOutcome = { readonly value: unknown } | { readonly error: QuorateError };
 
@@ -17,9 +21,9 @@ const entryBytes = 256;
 
 export class KeyedRuns {
   readonly #window: DedupWindow<KeyedRun, KeptOutcome>;
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: RunHost;
 
-  constructor(dispatcher: Dispatcher, limits: MessagingLimits) {
+  constructor(dispatcher: RunHost, limits: MessagingLimits) {
     this.#dispatcher = dispatcher;
     this.#window = new DedupWindow({
       keepMs: limits.dedupMs,
@@ -63,7 +67,7 @@ export class KeyedRun extends Invocation {
   #entry: DedupEntry<KeyedRun, KeptOutcome> | undefined;
   #bytes = entryBytes;
 
-  constructor(dispatcher: Dispatcher, first: Invocation) {
+  constructor(dispatcher: InvocationHost, first: Invocation) {
     super(dispatcher, first.agent, first.message, first.deadlineAt, first);
     this.nested = first.nested;
   }

@@ -2,7 +2,7 @@
 
 import type { AgentId } from '../../value.ts';
 import type { Criteria } from '../registry/records.ts';
-import type { CallOptions, Messaging, StreamOptions } from './messaging.ts';
+import type { CallOptions, CastOptions, StreamOptions } from './call-options.ts';
 
 type RefOptions<Options> = Omit<Options, 'method'>;
 
@@ -13,7 +13,7 @@ type RefMethod<Message, Result> =
     : {
         (message: Message, options?: RefOptions<CallOptions>): Promise<Awaited<Result>>;
         /** Sends without waiting for the reply. */
-        cast(message: Message, options?: RefOptions<CallOptions>): Promise<void>;
+        cast(message: Message, options?: RefOptions<CastOptions>): Promise<void>;
       };
 
 /**
@@ -35,7 +35,14 @@ export type AgentRef<Api> = {
     : never;
 };
 
-export function createRef<Api>(messaging: Messaging, target: AgentId | Criteria): AgentRef<Api> {
+/** The part of messaging behind a reference. */
+export interface RefTarget {
+  call<Reply>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply>;
+  cast(target: AgentId | Criteria, message: unknown, options?: CastOptions): Promise<void>;
+  stream<Item>(target: AgentId | Criteria, message: unknown, options?: StreamOptions): AsyncIterable<Item>;
+}
+
+export function createRef<Api>(messaging: RefTarget, target: AgentId | Criteria): AgentRef<Api> {
   const methods = new Map<string, unknown>();
   return new Proxy(Object.freeze({}), {
     get(_target, name) {
@@ -51,11 +58,11 @@ export function createRef<Api>(messaging: Messaging, target: AgentId | Criteria)
   }) as AgentRef<Api>;
 }
 
-function refMethod(messaging: Messaging, target: AgentId | Criteria, method: string): unknown {
+function refMethod(messaging: RefTarget, target: AgentId | Criteria, method: string): unknown {
   const call = (message: unknown, options?: CallOptions): Promise<unknown> =>
     messaging.call(target, message, { ...options, method });
   return Object.assign(call, {
-    cast: (message: unknown, options?: CallOptions) => messaging.cast(target, message, { ...options, method }),
+    cast: (message: unknown, options?: CastOptions) => messaging.cast(target, message, { ...options, method }),
     stream: (message: unknown, options?: StreamOptions) => messaging.stream(target, message, { ...options, method }),
   });
 }

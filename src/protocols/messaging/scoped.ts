@@ -1,16 +1,37 @@
 /** `context.mesh`: messaging on behalf of an invocation, with what is left of its deadline, its trace and its name. */
 import type { AgentId, Value } from '../../value.ts';
 import type { Criteria } from '../registry/records.ts';
-import type { BaseMessaging } from './base.ts';
 import type { Invocation } from './invocation.ts';
 import type { CallOptions, CastOptions, Messaging, StreamOptions } from './messaging.ts';
 import { type AgentRef, createRef } from './ref.ts';
 
+/** Messaging that can send on behalf of an invocation. */
+export interface ScopeHost {
+  callFrom<Reply>(
+    scope: Invocation,
+    target: AgentId | Criteria,
+    message: unknown,
+    options: CallOptions | undefined,
+  ): Promise<Reply>;
+  castFrom(
+    scope: Invocation,
+    target: AgentId | Criteria,
+    message: unknown,
+    options: CastOptions | undefined,
+  ): Promise<void>;
+  streamFrom<Item>(
+    scope: Invocation,
+    target: AgentId | Criteria,
+    message: unknown,
+    options: StreamOptions | undefined,
+  ): AsyncIterable<Item>;
+}
+
 export class ScopedMessaging implements Messaging {
-  readonly #base: BaseMessaging;
+  readonly #base: ScopeHost;
   readonly #scope: Invocation;
 
-  constructor(base: BaseMessaging, scope: Invocation) {
+  constructor(base: ScopeHost, scope: Invocation) {
     this.#base = base;
     this.#scope = scope;
   }
