@@ -4,7 +4,7 @@ import { QuorateError } from '../errors.ts';
 import type { Mesh } from '../mesh.ts';
 import type { NodeId } from '../node-id.ts';
 import type { Value } from '../value.ts';
-import { diagnose } from './diagnosis.ts';
+import { type DiagnosisFacts, diagnose } from './diagnosis.ts';
 
 type Fields = { readonly [key: string]: Value };
 type Registry = Mesh['registry'];
@@ -13,6 +13,7 @@ type QueryOptions = NonNullable<Parameters<Registry['query']>[1]>;
 type CallOptions = NonNullable<Parameters<Mesh['call']>[2]>;
 
 export interface OperationContext {
+  readonly facts: DiagnosisFacts;
   /** Aborts when the client cancels or goes away, and at the deadline. */
   readonly signal: AbortSignal;
   /** Sends one item of a stream; resolves when the client has room for more. */
@@ -178,9 +179,9 @@ export const operations: Readonly<Record<string, Operation>> = {
   watch: { deadlineMs: undefined, run: watch },
   doctor: {
     deadlineMs: 60_000,
-    async run(mesh, args, { signal }) {
+    async run(mesh, args, { facts, signal }) {
       checked(nothing, args);
-      return (await diagnose(mesh, signal)) as unknown as Value;
+      return (await diagnose(mesh, facts, signal)) as unknown as Value;
     },
   },
 };

@@ -8,7 +8,9 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { QuorateError } from '../errors.ts';
 import type { Mesh } from '../mesh.ts';
+import type { MeshOptions } from '../options.ts';
 import type { Value } from '../value.ts';
+import type { DiagnosisFacts } from './diagnosis.ts';
 import { controlDirectory, prepareControlDirectory, socketPath } from './directory.ts';
 import { type Operation, operations } from './operations.ts';
 import {
@@ -24,6 +26,8 @@ import {
 } from './wire.ts';
 
 export interface ControlOptions {
+  /** The options the mesh was made with, so that `doctor` can check its data directory and bootstrap addresses. */
+  readonly options?: Pick<MeshOptions, 'bootstrap' | 'dataDir'>;
   /** Directory of the socket. Default: `QUORATE_RUNTIME_DIR`, `$XDG_RUNTIME_DIR/quorate` or one in the temporary directory. */
   readonly directory?: string;
 }
@@ -44,19 +48,26 @@ const maxInFlight = 64;
 const frameTimeoutMs = 10_000;
 
 /**
- * Serves the control socket of `mesh` until it is stopped; stop it before the mesh. Throws
+ * Serves the control socket of a mesh until it is stopped; stop it before the mesh. Throws
  * `CONTROL_UNAVAILABLE` when no socket can be made.
  *
  * @example
  * const mesh = await createMesh({ mode: 'cluster' });
  * await using control = await serveControl(mesh); // `quorate members` now works against this process
  */
-export async function serveControl(mesh: Mesh, options: ControlOptions = {}): Promise<ControlServer> {
+export async function serveControl<Custom>(
+  controlled: Mesh<Custom>,
+  options: ControlOptions = {},
+): Promise<ControlServer> {
+  const mesh = controlled as unknown as Mesh; // What the application's own fields are does not matter here.
   const directory = options.directory ?? controlDirectory();
   prepareControlDirectory(directory);
   const path = socketPath(directory, process.pid, mesh.id);
   rmSync(path, { force: true }); // Of an earlier process with this number.
 
+  const joinFailures = new Map<string, QuorateError>();
+  const facts: DiagnosisFacts = { options: options.options ?? {}, joinFailures };
+  const offJoinFailed = mesh.on('joinFailed', ({ address, error }) => void joinFailures.set(address, error));
   const connections = new Set<ControlConnection>();
   const counters = { refused: 0 };
   const status = mesh.status();
@@ -70,7 +81,7 @@ export async function serveControl(mesh: Mesh, options: ControlOptions = {}): Pr
       socket.destroy();
       return;
     }
-    const connection = new ControlConnection(mesh, socket, () => {
+    const connection = new ControlConnection(mesh, facts, socket, () => {
       counters.refused += 1;
     });
     connections.add(connection);
@@ -95,6 +106,7 @@ export async function serveControl(mesh: Mesh, options: ControlOptions = {}): Pr
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopping ??= new Promise<void>((resolve) => {
+      offJoinFailed();
       server.close(() => resolve()); // Removes the socket file too.
       for (const connection of connections) connection.close();
     });
@@ -113,14 +125,16 @@ export async function serveControl(mesh: Mesh, options: ControlOptions = {}): Pr
 /** One client: its unfinished frame, and its requests in flight. */
 class ControlConnection {
   readonly #mesh: Mesh;
+  readonly #facts: DiagnosisFacts;
   readonly #socket: Socket;
   readonly #reader = new FrameReader(maxRequestBytes);
   readonly #inFlight = new Map<number, AbortController>();
   readonly #onRefused: () => void;
   #frameTimer: NodeJS.Timeout | undefined;
 
-  constructor(mesh: Mesh, socket: Socket, onRefused: () => void) {
+  constructor(mesh: Mesh, facts: DiagnosisFacts, socket: Socket, onRefused: () => void) {
     this.#mesh = mesh;
+    this.#facts = facts;
     this.#socket = socket;
     this.#onRefused = onRefused;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
@@ -204,7 +218,10 @@ class ControlConnection {
             operation.deadlineMs,
           );
     try {
-      return await untilAborted(operation.run(this.#mesh, args, { signal: abort.signal, item }), abort.signal);
+      return await untilAborted(
+        operation.run(this.#mesh, args, { facts: this.#facts, signal: abort.signal, item }),
+        abort.signal,
+      );
     } finally {
       clearTimeout(deadline);
       abort.abort(); // What the operation still holds (watches, a call's handler) ends with it.

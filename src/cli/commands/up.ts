@@ -98,11 +98,10 @@ async function up(context: CommandContext, options: UpOptions): Promise<number> 
     (message, data) =>
       report('log', { level, message, data }, `${(level === 'warn' ? pc.yellow : pc.red)(level)} ${message}`);
   const silent = (): void => undefined;
-  const mesh = await createMesh(
-    meshOptions(options, { debug: silent, info: silent, warn: log('warn'), error: log('error') }),
-  );
+  const settings = meshOptions(options, { debug: silent, info: silent, warn: log('warn'), error: log('error') });
+  const mesh = await createMesh(settings);
   try {
-    const control = options.control ? await serveControl(mesh) : undefined;
+    const control = options.control ? await serveControl(mesh, { options: settings }) : undefined;
     try {
       await registerAgents(mesh, options);
       announce(mesh, options, terminal, control?.path);
