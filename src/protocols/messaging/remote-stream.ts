@@ -185,8 +185,8 @@ export class RemoteStream<Item> extends Deadline implements AsyncIterator<Item> 
     if (end.kind === 'done') this.#send(endFrame);
     else if (end.kind === 'threw') {
       const { agent, method } = this.#options.outgoing;
+      // It throws at the handler's `for await`, as it would in one process; the handler decides what follows.
       this.#send(encodeFailed(handlerFailed(agent, `${method} (input of the caller)`, end.error)));
-      this.#fail(end.error);
     } else if (end.kind === 'stalled') this.#fail(unknownOutcome(this.#options.outgoing.agent, 'stalled', this.#peer));
   }
 
@@ -209,9 +209,9 @@ export class RemoteStream<Item> extends Deadline implements AsyncIterator<Item> 
   }
 
   /** Items that came are still read, then the reader sees the failure. With `abort` the peer is told at once. */
-  #fail(error: unknown, abort?: Error): void {
+  #fail(error: QuorateError, abort?: Error): void {
     if (this.#over) return;
-    this.#items.onEnd(error as QuorateError);
+    this.#items.onEnd(error);
     this.#end(abort);
   }
 
