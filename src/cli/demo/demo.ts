@@ -286,7 +286,7 @@ class Demo {
   }
 }
 
-export function mark(good: boolean): string {
+function mark(good: boolean): string {
   return good ? pc.green('✓ same as in a single process') : pc.red('✗ NOT what a single process finds');
 }
 

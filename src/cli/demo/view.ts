@@ -112,7 +112,7 @@ export class JobView {
   }
 }
 
-export function bar(done: number, total: number): string {
+function bar(done: number, total: number): string {
   const full = total === 0 ? 0 : Math.round((done / total) * barWidth);
   return '█'.repeat(full) + '░'.repeat(barWidth - full);
 }
