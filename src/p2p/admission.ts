@@ -38,6 +38,15 @@ export class Admission {
     this.#port = port;
   }
 
+  /** Decided, either way. */
+  get settled(): boolean {
+    return this.#state !== 'greeting';
+  }
+
+  get refused(): boolean {
+    return this.#state === 'refused';
+  }
+
   get admitted(): boolean {
     return this.#state === 'admitted';
   }

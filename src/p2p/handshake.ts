@@ -208,6 +208,6 @@ const remedies: Readonly<Record<RefusalCode, string>> = {
   IDENTITY_IN_USE: 'Stop the other process, or give each node its own data directory and thereby its own key.',
 };
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
