@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
-import { type ControlServer, createMesh, type Mesh, QuorateError, serveControl } from '../../index.ts';
+import { type ControlServer, createMesh, type Logger, type Mesh, serveControl } from '../../index.ts';
 import { shortId, type Terminal } from '../output.ts';
 import { capability } from './contract.ts';
 import { type Batch, type Corpus, cutIntoBatches, readCorpus } from './corpus.ts';
@@ -41,10 +41,7 @@ export async function runDemo(
   const processes = new IndexerProcesses();
   const deadline = new AbortController();
   const timer = setTimeout(
-    () =>
-      deadline.abort(
-        new QuorateError('UNKNOWN_OUTCOME', `The job did not end within ${options.deadlineMs / 1000} s (--deadline).`),
-      ),
+    () => deadline.abort(new Error(`The job did not end within ${options.deadlineMs / 1000} s (--deadline).`)),
     options.deadlineMs,
   );
   const demo = new Demo(options, corpus, view, processes, AbortSignal.any([deadline.signal, interrupted]));
@@ -129,7 +126,7 @@ class Demo {
   async #startMesh(): Promise<Mesh> {
     this.#view.heading('Mesh');
     const name = `demo-${process.pid}`;
-    const mesh = await createMesh({ mode: 'cluster', name, zone: zones[0] as string });
+    const mesh = await createMesh({ mode: 'cluster', name, zone: zones[0] as string, logger: this.#logger() });
     this.#mesh = mesh;
     this.#control = await serveControl(mesh);
     const bootstrap = mesh.status().addresses.slice(0, 1);
@@ -152,6 +149,13 @@ class Demo {
     this.#signal.throwIfAborted();
     this.#view.event(`${found.size} agents found by what they can do: query({ capabilities: '${capability}' })`);
     return mesh;
+  }
+
+  /** Warnings would break the drawing; they are kept, and shown when something went wrong. */
+  #logger(): Logger {
+    const silent = (): void => undefined;
+    const keep = (message: string): void => void this.#processes.complaints.push(`coordinator: ${message}`);
+    return { debug: silent, info: silent, warn: keep, error: keep };
   }
 
   #prepareJob(mesh: Mesh, batches: readonly Batch[]): IndexJob {
