@@ -20,7 +20,9 @@ export class OwnRegistration<Custom> implements Registration<Custom> {
   /** Set by the registry. */
   active = true;
   readonly #owner: RegistrationOwner<Custom>;
-  readonly #events: Emitter<{ lost: LostEvent }>;
+  readonly #onListenerError: (error: unknown, type: string) => void;
+  /** Made when somebody asks: nodes have thousands of registrations, and few of them have listeners. */
+  #events: Emitter<{ lost: LostEvent }> | undefined;
   #lost: LostEvent | undefined;
 
   constructor(
@@ -33,7 +35,7 @@ export class OwnRegistration<Custom> implements Registration<Custom> {
     this.handler = handler;
     this.record = record;
     this.#owner = owner;
-    this.#events = new Emitter(onListenerError);
+    this.#onListenerError = onListenerError;
   }
 
   update(changes: Partial<AgentMetadata<Custom>>): Promise<void> {
@@ -45,18 +47,19 @@ export class OwnRegistration<Custom> implements Registration<Custom> {
   }
 
   onLost(listener: (event: LostEvent) => void): () => void {
-    const remove = this.#events.on('lost', listener);
-    if (this.#lost === undefined) return remove;
-    remove();
-    listener(this.#lost);
-    return remove;
+    if (this.#lost !== undefined) {
+      listener(this.#lost);
+      return () => undefined;
+    }
+    this.#events ??= new Emitter(this.#onListenerError);
+    return this.#events.on('lost', listener);
   }
 
   /** Called by the registry, once. */
   lose(event: LostEvent): void {
     this.active = false;
     this.#lost = event;
-    this.#events.emit('lost', event);
+    this.#events?.emit('lost', event);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
