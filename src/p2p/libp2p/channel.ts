@@ -160,6 +160,17 @@ export class Libp2pChannel implements Channel {
     return this.#closing;
   }
 
+  /**
+   * Resolves when both sides ended the stream, or it was lost: everything sent before `close` has arrived
+   * then. Closing the connection earlier can lose it: TLS throws away what it has not decrypted yet.
+   */
+  get gone(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#stream.status !== 'open' && this.#stream.status !== 'closing') resolve();
+      else this.#stream.addEventListener('close', () => resolve(), { once: true });
+    });
+  }
+
   abort(reason: Error): void {
     if (this.#end !== undefined) return;
     this.#inbox = [];

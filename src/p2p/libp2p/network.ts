@@ -1,5 +1,5 @@
 /** The real `Network`: libp2p over TCP, TLS or noise, Yamux and gossipsub, behind Quorate's own admission. */
-import type { Connection, Stream, StreamMiddleware } from '@libp2p/interface';
+import type { Connection, Stream, StreamHandler } from '@libp2p/interface';
 import { type Clock, type Rng, realClock, realRng } from '../../clock.ts';
 import { Emitter } from '../../emitter.ts';
 import { QuorateError } from '../../errors.ts';
@@ -54,6 +54,7 @@ interface Handler {
 /** A channel whose protocol this node does not handle itself takes frames up to this length. */
 const defaultMaxFrameBytes = 4_194_304;
 const maxBans = 10_000;
+const identifyProtocol = '/ipfs/id/1.0.0';
 /** How long an inbound meeting with ourselves may trail the outbound one. */
 const metOurselvesMs = 300;
 
@@ -142,6 +143,7 @@ export class Libp2pNetwork implements Network {
       this.#state = 'stopped';
       throw listenError(listen, cause);
     }
+    await this.#closeToStrangers(node);
     this.#node = node;
     this.#gossip.start(node.gossipsub);
   }
@@ -179,11 +181,6 @@ export class Libp2pNetwork implements Network {
 
   async #handleStreams(node: Node): Promise<void> {
     const { libp2p } = node;
-    const onlyAdmitted: StreamMiddleware = async (stream, connection, next) => {
-      if (!(await this.#becomesAdmitted(connection))) throw new Error('The peer is not admitted.');
-      next(stream, connection);
-    };
-    for (const protocol of [...node.gossipsub.protocols, '/ipfs/id/1.0.0']) libp2p.use(protocol, onlyAdmitted);
     await libp2p.handle(
       helloProtocol,
       (stream, connection) => this.#guard('hello', () => this.#onHelloStream(stream, connection)),
@@ -195,6 +192,21 @@ export class Libp2pNetwork implements Network {
         maxInboundStreams: handler.limits.maxInboundPerPeer * 2 + 8,
         maxOutboundStreams: 1_024,
       });
+    }
+  }
+
+  /**
+   * The protocols that libp2p's own services handle wait for the admission too. Not by libp2p's stream
+   * middleware: it appends each stream's handler to the registered list, so streams are handled twice.
+   */
+  async #closeToStrangers(node: Node): Promise<void> {
+    for (const protocol of [...node.gossipsub.protocols, identifyProtocol]) {
+      const { handler, options } = node.internals.registrar.getHandler(protocol);
+      const onlyAdmitted: StreamHandler = async (stream, connection) => {
+        if (await this.#becomesAdmitted(connection)) await handler(stream, connection);
+        else stream.abort(new Error('The peer is not admitted.'));
+      };
+      await node.libp2p.handle(protocol, onlyAdmitted, { ...options, force: true });
     }
   }
 

@@ -10,6 +10,7 @@ import type {
   Libp2pEvents,
   Logger,
   PeerId,
+  StreamHandlerRecord,
   TypedEventTarget,
 } from '@libp2p/interface';
 import { tls } from '@libp2p/tls';
@@ -39,6 +40,7 @@ export interface Internals {
   readonly transportManager: {
     dial(address: Multiaddr, options: { readonly signal: AbortSignal }): Promise<Connection>;
   };
+  readonly registrar: { getHandler(protocol: string): StreamHandlerRecord };
 }
 
 export interface Node {

@@ -191,6 +191,7 @@ export class Session {
     });
     try {
       await this.#channel?.close();
+      await this.#channel?.gone;
       await this.connection.close();
     } catch (error) {
       this.connection.abort(error instanceof Error ? error : new Error(String(error)));
