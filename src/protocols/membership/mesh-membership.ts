@@ -346,7 +346,7 @@ export class MeshMembership implements Membership {
     // A timer that fires too early costs one idle call; moving it with each frame would cost more.
     if (this.#wake !== undefined && this.#wake.at <= at) return;
     this.#wake?.timer.cancel();
-    const timer = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
+    const timer = this.#clock.after(this.#untilAt(at), () => {
       this.#wake = undefined;
       this.#noticeIsolation();
       this.#step({ type: 'tick', lateMs: Math.max(0, this.#clock.now() - at) });
@@ -486,7 +486,7 @@ export class MeshMembership implements Membership {
     const at = this.#view.nextExpiry();
     this.#expiry?.cancel();
     if (at === undefined || this.#state === 'stopped') return;
-    this.#expiry = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
+    this.#expiry = this.#clock.after(this.#untilAt(at), () => {
       for (const change of this.#view.expire(this.#moment())) this.#onViewChange(change);
       this.#process();
     });
@@ -520,6 +520,11 @@ export class MeshMembership implements Membership {
 
   #moment(): Moment {
     return { now: this.#clock.now(), wall: this.#clock.wallNow() };
+  }
+
+  /** Never zero: a timer that fires a rounding error too early must not turn into a busy loop. */
+  #untilAt(at: number): number {
+    return Math.max(1, at - this.#clock.now());
   }
 
   #nextJoinEvent(signal?: AbortSignal): Promise<void> {

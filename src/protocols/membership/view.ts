@@ -212,7 +212,7 @@ export class MembershipView {
   expire(moment: Moment): ViewChange[] {
     for (const [id, entry] of this.#entries) {
       if (entry.state !== 'unreachable') continue;
-      if (moment.now - entry.since.now >= this.#options.removeAfterMs) this.#dirty.add(id);
+      if (this.#isExpired(entry, moment)) this.#dirty.add(id);
     }
     return this.settle(moment);
   }
@@ -412,7 +412,7 @@ export class MembershipView {
       const before = entry.state === 'unreachable' || entry.state === 'removed';
       if (!before) return 'unreachable';
       if (entry.state === 'removed') return 'removed';
-      return moment.now - entry.since.now >= this.#options.removeAfterMs ? 'removed' : 'unreachable';
+      return this.#isExpired(entry, moment) ? 'removed' : 'unreachable';
     }
     if (id === this.#options.self) return 'alive';
     if (this.#suspected.has(id)) return 'suspect';
@@ -423,6 +423,10 @@ export class MembershipView {
       (accusation) => this.#isCurrent(accusation) && witnesses.includes(accusation.accuser),
     );
     return doubted ? 'suspect' : 'alive';
+  }
+
+  #isExpired(entry: Entry, moment: Moment): boolean {
+    return entry.since.now + this.#options.removeAfterMs <= moment.now;
   }
 
   #memberOf(id: NodeId, info: MemberInfo, state: MemberState, since: Moment): Member {
