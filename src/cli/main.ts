@@ -1,7 +1,25 @@
 #!/usr/bin/env node
 /** The program `quorate`. */
-import { processTerminal } from './output.ts';
-import { runCli } from './program.ts';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
+import { controlDirectory, prepareControlDirectory } from '../control/directory.ts';
+import { isQuorateError } from '../errors.ts';
+
+/** Compiled code of earlier starts, in a directory that only this user can write to: it will be run. */
+function useCompileCache(): void {
+  const directory = controlDirectory();
+  try {
+    prepareControlDirectory(directory);
+  } catch (error) {
+    if (isQuorateError(error)) return; // It starts more slowly; what needs the directory will say what is wrong.
+    throw error;
+  }
+  enableCompileCache(join(directory, 'compile-cache'));
+}
+
+useCompileCache();
+// Only from here on is the cache used.
+const [{ processTerminal }, { runCli }] = await Promise.all([import('./output.ts'), import('./program.ts')]);
 
 const interrupt = new AbortController();
 let signals = 0;

@@ -43,6 +43,8 @@ export class IndexJob {
   readonly #done = new Map<number, Done>();
   readonly #finishedOnce = new Set<number>();
   readonly #inFlight = new Map<string, Set<number>>();
+  /** Agents that a batch was with in vain: it goes to another one, as long as there is another. */
+  readonly #inVain = new Map<number, Set<string>>();
   #attempts = 0;
   /** Rings when something changed that may let the loop go on. */
   #wake = (): void => undefined;
@@ -126,12 +128,17 @@ export class IndexJob {
     const batch = this.#waiting[0];
     if (batch === undefined) return false;
     const busy = [...this.#inFlight].filter(([, batches]) => batches.size >= callsPerAgent).map(([agent]) => agent);
-    const options = { strategy: 'leastLoaded', exclude: busy } as const;
-    const agent = this.#mesh.registry.resolve({ capabilities: capability }, options);
+    const inVain = this.#inVain.get(batch.id) ?? new Set();
+    if (inVain.size >= this.#mesh.registry.count({ capabilities: capability })) inVain.clear();
+    const agent = this.#choose([...busy, ...inVain]);
     if (agent === undefined) return false;
     this.#waiting.shift();
     void this.#index(agent, batch);
     return true;
+  }
+
+  #choose(exclude: readonly string[]): AgentRecord | undefined {
+    return this.#mesh.registry.resolve({ capabilities: capability }, { strategy: 'leastLoaded', exclude });
   }
 
   /** Never rejects. */
@@ -160,6 +167,7 @@ export class IndexJob {
       if (known && !this.#signal.aborted) {
         this.rerouted += 1;
         this.#waiting.unshift(batch);
+        this.#inVain.set(batch.id, (this.#inVain.get(batch.id) ?? new Set()).add(agent.id));
         this.#events.onRerouted?.(agent.id, batch, error.code);
       } else this.#failure ??= error;
     }

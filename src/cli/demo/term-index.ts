@@ -128,10 +128,17 @@ export function sameCounts(a: TermCounts, b: TermCounts): boolean {
   return true;
 }
 
+/** English words that say nothing of a text. */
+const stopWords = new Set(
+  'from have into itself none only other over same than that their them then there these they this those what when where which while will with'.split(
+    ' ',
+  ),
+);
+
 /** The most frequent terms that say something: letters only, four or more. */
 export function topTerms(counts: TermCounts, limit: number): { readonly term: string; readonly count: number }[] {
   return [...counts.terms]
-    .filter(([term]) => /^\p{L}{4,}$/u.test(term))
+    .filter(([term]) => /^\p{L}{4,}$/u.test(term) && !stopWords.has(term))
     .map(([term, count]) => ({ term, count }))
     .sort((a, b) => b.count - a.count || (a.term < b.term ? -1 : 1))
     .slice(0, limit);
