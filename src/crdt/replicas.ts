@@ -301,7 +301,7 @@ export function isBefore(a: Position, b: Position): boolean {
 }
 
 /** What a quarantined author adds to the digest, whatever the evidence was. */
-export function quarantineHash(authorKey: Uint8Array): Uint8Array {
+function quarantineHash(authorKey: Uint8Array): Uint8Array {
   return sha256(Buffer.concat([Buffer.from('quorate quarantine\0', 'latin1'), authorKey]));
 }
 

@@ -41,7 +41,7 @@ export class Publisher {
 
   /** Sends out what was written, and resolves when the network has taken all that was sent until now. */
   async flush(): Promise<void> {
-    this.#flushNow();
+    this.flushNow();
     await Promise.all(this.#sending);
   }
 
@@ -56,20 +56,21 @@ export class Publisher {
     this.#scheduled = true;
     const wait = this.#lastFlush + this.#parts.coalesceMs - this.#parts.clock.now();
     if (wait > 0) {
-      this.#timer = this.#parts.clock.after(wait, () => this.#flushNow());
+      this.#timer = this.#parts.clock.after(wait, () => this.flushNow());
       return;
     }
     // Not within the caller's turn: what it writes in one go belongs together.
     queueMicrotask(() => {
-      if (this.#scheduled && this.#started) this.#flushNow();
+      if (this.#scheduled && this.#started) this.flushNow();
     });
   }
 
-  #flushNow(): void {
+  /** Sends out what was written, within this call as far as the network takes it. */
+  flushNow(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#scheduled = false;
-    if (!this.#parts.store.dirty) return;
+    if (!this.#started || !this.#parts.store.dirty) return;
     this.#lastFlush = this.#parts.clock.now();
     for (const envelope of this.#parts.store.flush()) {
       const sent: Promise<void> = this.#parts.send(envelope).finally(() => this.#sending.delete(sent));

@@ -127,6 +127,11 @@ export class Replication {
     for (const peer of this.#parts.network.peers()) this.#request(peer, 'urgent');
   }
 
+  /** Signs and hands out what was written, within this call: `head` then covers it. Cheap when there is nothing. */
+  flushNow(): void {
+    this.#publisher.flushNow();
+  }
+
   /** Sends out what was written; resolves when the network has taken it. */
   flush(): Promise<void> {
     return this.#publisher.flush();
@@ -142,6 +147,12 @@ export class Replication {
     if (this.#stopped === undefined && this.#parts.network.isConnected(peer)) this.#digests.heard(peer, digest);
   }
 
+  /** Whether the copy of that feed here has reached `position`. */
+  has(author: NodeId, store: StoreName, position: FeedPosition): boolean {
+    const head = this.#parts.store.head(author, store);
+    return head !== undefined && hasReached(head, position);
+  }
+
   /**
    * Resolves when the copy of that feed here has reached `position`; asks its author, or a neighbour, when
    * the broadcast does not bring it. Rejects with the signal's reason, or with `STOPPED`.
@@ -149,8 +160,8 @@ export class Replication {
   async waitFor(author: NodeId, store: StoreName, position: FeedPosition, signal: AbortSignal): Promise<void> {
     if (this.#stopped !== undefined) throw stopped();
     signal.throwIfAborted();
-    if (author === this.#parts.store.self) void this.#publisher.flush();
-    if (this.#hasReached(author, store, position)) return;
+    if (author === this.#parts.store.self) this.#publisher.flushNow();
+    if (this.has(author, store, position)) return;
     let timer: Timer | undefined;
     const ask = (): void => {
       this.#askFor(author);
@@ -244,7 +255,7 @@ export class Replication {
   #onGapTimer(): void {
     this.#gapTimer = undefined;
     for (const { author, store, position, from } of this.#gaps.values()) {
-      if (!this.#hasReached(author, store, position)) this.#request(from, 'urgent');
+      if (!this.has(author, store, position)) this.#request(from, 'urgent');
     }
     this.#gaps.clear();
   }
@@ -370,11 +381,6 @@ export class Replication {
   #forgetPeer(peer: NodeId): void {
     this.#scheduler.drop(peer);
     this.#digests.drop(peer);
-  }
-
-  #hasReached(author: NodeId, store: StoreName, position: FeedPosition): boolean {
-    const head = this.#parts.store.head(author, store);
-    return head !== undefined && hasReached(head, position);
   }
 }
 
