@@ -82,6 +82,12 @@ describe('RegistryView', () => {
             expect(view.select(tests, 2)).toEqual(expected.slice(0, 2));
           }
           expect(view.select([])).toEqual(model.winners());
+          for (const field of ['capabilities', 'zone', 'kind', 'health', 'node'] as const) {
+            for (const key of ['x', 'y', 'z', 'healthy', 'unhealthy', ...authors]) {
+              const expected = model.winners().filter((agent) => [agent[field]].flat().includes(key));
+              expect(view.select(compileCriteria({ [field]: key }))).toEqual(expected);
+            }
+          }
           for (const id of agentIds) expect(view.get(id)).toEqual(model.winners().find((agent) => agent.id === id));
           for (const who of authors)
             expect(view.claimCount(who)).toBe(model.claims().filter(({ node }) => node === who).length);

@@ -112,7 +112,7 @@ export class Writes<Custom> {
     const undo = (): void => {
       sink.erase(id);
       own.detach(registration);
-      own.announceGone(registration);
+      registration.active = false; // Nobody can have called it: no step of others came between.
     };
     return { registration, undo, commit: nothingToDo };
   }

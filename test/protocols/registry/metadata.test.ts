@@ -122,6 +122,29 @@ describe('LocalRegistry', () => {
     expect(registry.query().map(({ id }) => id)).toEqual(['b', 'c']);
   });
 
+  it('undoes the steps of a failed batch in reverse, each onto what was before it', async () => {
+    const registry = createRegistry(undefined);
+    const custom = { team: 'x', level: 1 };
+    const a = await registry.register('a', handler, { capabilities: [], custom, version: '1' });
+    const before = a.record;
+    const { status } = await registry.batch(
+      [
+        { op: 'update', id: 'a', changes: { version: '2' } },
+        { op: 'update', id: 'a', changes: { version: '3' } },
+        { op: 'unregister', id: 'a' },
+        { op: 'register', id: 'a', handler: () => 'other', metadata: { capabilities: ['other'], custom } },
+        { op: 'unregister', id: 'nobody' },
+      ],
+      { onError: 'rollback' },
+    );
+    expect(status).toBe('rolledBack');
+    expect(registry.lookup('a')).toEqual(before);
+    expect(registry.handlers.get('a')).toBe(handler);
+    expect([a.active, a.record]).toEqual([true, before]);
+    await a.update({ version: '4' });
+    expect(registry.lookup('a')?.version).toBe('4');
+  });
+
   it('tells once when a local agent is gone, and not when a batch with its removal was undone', async () => {
     const registry = createRegistry(undefined);
     const custom = { team: 'x', level: 1 };
