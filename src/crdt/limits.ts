@@ -58,7 +58,8 @@ export const defaultFeedLimits: FeedLimits = {
   // Four stores with a flush every 5 ms are 800 per second; a liar costs others 11 % of a core.
   envelopesPerSecond: 1000,
   envelopeBurst: 2000,
-  // Factor 2 makes snapshots at most half of the bytes that deltas are; measured in PROTOCOL.md.
+  // Snapshots are at most half of the bytes that deltas are. Measured, 100 authors of 10 entries, 100,000
+  // overwrites: 17 % more bytes sent, 0.43 MB kept instead of 25.5 MB.
   compactFactor: 2,
   // About 16 small deltas: a joiner's verification of 100 small feeds stays below 0.2 s.
   compactFloorBytes: 4096,
