@@ -164,6 +164,7 @@ export class ClusterMessaging extends BaseMessaging {
       onError: (error) => this.onError(error, `stream to agent ${outgoing.agent}`),
     });
     this.#streams.add(stream as RemoteStream<unknown>);
+    stream.start();
     return stream;
   }
 

@@ -1,4 +1,4 @@
-/** The caller's side of one stream to an agent of another node. Starts when its iterator is made. */
+/** The caller's side of one stream to an agent of another node. Opens its channel at once, not with the first item asked for. */
 import type { Clock } from '../../clock.ts';
 import { isQuorateError, type QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
@@ -53,11 +53,15 @@ export class RemoteStream<Item> extends Deadline implements AsyncIterator<Item> 
     );
     const { signal, scope } = options.outgoing;
     this.#unlink = linkCancellation(signal, scope, { cancel: () => this.#giveUp('cancelled') });
-    void this.#start();
   }
 
   get peer(): NodeId {
     return this.#peer;
+  }
+
+  /** Call once. */
+  start(): void {
+    void this.#start();
   }
 
   async next(): Promise<IteratorResult<Item>> {

@@ -90,6 +90,7 @@ export class MemoryChannel implements Channel {
 
   abort(reason: Error): void {
     if (this.closed) return;
+    this.#inbox = [];
     this.finish(reason);
     setImmediate(() => this.other?.finish(new Error('the peer aborted')));
   }
