@@ -228,14 +228,10 @@ async function join<Custom>(
 
 function registryHeads(store: FeedStore, replication: Replication): RegistryHeads {
   return {
-    flush: () => void replication.flush(),
+    flush: () => replication.flushNow(),
     head: () => store.head(store.self, 'registry'),
-    reached: (node, head, signal) => {
-      const known = store.head(node, 'registry');
-      const there =
-        known !== undefined && (known.epoch > head.epoch || (known.epoch === head.epoch && known.seq >= head.seq));
-      return there ? undefined : replication.waitFor(node, 'registry', head, signal);
-    },
+    reached: (node, head, signal) =>
+      replication.has(node, 'registry', head) ? undefined : replication.waitFor(node, 'registry', head, signal),
   };
 }
 
