@@ -45,6 +45,7 @@ import {
 const maxPending = 256;
 /** Unanswered probes before an accusation, however slow the clock of probes is. */
 const minMisses = 3;
+const askIntervalMs = 1_000;
 
 export class FailureDetector {
   readonly timings: DetectorTimings;
@@ -115,6 +116,7 @@ export class FailureDetector {
       if (!watch.dialling) at = Math.min(at, watch.nextAt);
       const verdictAt = this.#verdictAt(watch);
       if (verdictAt > this.#now) at = Math.min(at, verdictAt);
+      at = Math.min(at, askAt(watch));
     }
     return Math.min(at, this.#indirect.nextExpiry());
   }
@@ -157,7 +159,7 @@ export class FailureDetector {
     for (const [id, watch] of this.#watches) {
       if (wanted.has(id)) continue;
       this.#watches.delete(id);
-      if (watch.status === 'suspect') this.#emit({ type: 'suspect', peer: id, on: false });
+      if (watch.status !== 'ok') this.#emit({ type: 'suspect', peer: id, on: false });
     }
     for (const subject of subjects) {
       const watch = this.#watches.get(subject.id);
@@ -206,7 +208,6 @@ export class FailureDetector {
       return;
     }
     if (watch.everLinked || watch.misses >= 2) this.#suspect(watch);
-    if (watch.misses % 2 === 1 && !watch.everLinked) this.#askHelpers(watch);
     const soon = refused && watch.everLinked && watch.refusals === 1;
     watch.nextAt = this.#now + (soon ? this.timings.redialDelayMs : this.timings.retryMs);
   }
@@ -315,6 +316,7 @@ export class FailureDetector {
       watch.silentSince ??= this.#now;
       this.#emit({ type: 'dial', peer: watch.subject.id });
     }
+    if (askAt(watch) <= this.#now) this.#askHelpers(watch);
     if (this.#verdictAt(watch) > this.#now) return;
     if (watch.linked && watch.misses < minMisses) return;
     this.#accuse(watch, 'missed-probes', this.#describe(watch));
@@ -324,7 +326,6 @@ export class FailureDetector {
     watch.misses += 1;
     if (watch.status === 'accused') return;
     if (watch.misses >= 2) this.#suspect(watch);
-    if (watch.misses % 2 === 1) this.#askHelpers(watch);
   }
 
   /** Sends a probe to a linked subject and starts its time-out. */
@@ -340,8 +341,8 @@ export class FailureDetector {
     if (watch.status === 'accused') return this.#backoff(watch);
     const timeout = probeTimeoutMs(watch, this.timings, this.health, this.#now);
     if (watch.misses === 0) return timeout;
-    // Others reach it and we do not: that may stay so for hours, and needs no haste.
     const slow = watch.affirmers.size > 0 && watch.misses > 10;
+    // Others reach it and we do not: that may stay so for hours, and needs no haste.
     return Math.max(timeout, slow ? watch.subject.periodMs : this.timings.retryMs);
   }
 
@@ -357,7 +358,10 @@ export class FailureDetector {
     const others = [...this.#watches.keys()].filter((id) => id !== target && !watch.subject.helpers.includes(id));
     const candidates = [...watch.subject.helpers, ...others];
     const linked = candidates.filter((id) => this.#connected.has(id));
-    const first = linked.length > helperCount ? (watch.misses >> 1) % linked.length : 0;
+    // Each round asks others, since a silent helper may share the fault.
+    const first = linked.length > helperCount ? watch.rounds % linked.length : 0;
+    watch.rounds += 1;
+    watch.askedAt = this.#now;
     for (const helper of [...linked.slice(first), ...linked.slice(0, first)].slice(0, helperCount)) {
       const seq = this.#nextSeq();
       this.#indirect.asked(seq, helper, target);
@@ -405,8 +409,7 @@ export class FailureDetector {
     if (watch.silentSince === undefined || watch.status === 'accused') return Number.POSITIVE_INFINITY;
     const limit = silenceLimitMs(watch, this.timings, this.health, this.#now);
     // One helper may lie to shield a dead subject, so its word alone does not count for ever.
-    const believed =
-      watch.affirmers.size >= 2 || this.#now - watch.silentSince < loneHelperFactor * this.timings.silenceMs;
+    const believed = watch.affirmers.size >= 2 || this.#now - watch.silentSince < loneHelperFactor * limit;
     const from = believed ? Math.max(watch.silentSince, watch.affirmedAt) : watch.silentSince;
     // Hearing nothing from anybody else either, the fault is more likely here.
     const alone = this.#watches.size >= 2 && this.#lastHeardAny <= watch.silentSince;
@@ -448,4 +451,11 @@ export class FailureDetector {
   #emit(effect: DetectorEffect): void {
     this.#effects.push(effect);
   }
+}
+
+/** When the next round of indirect probes is due: about every second, from the first miss to the accusation. */
+function askAt(watch: Watch): number {
+  if (watch.silentSince === undefined || watch.status === 'accused' || watch.misses === 0)
+    return Number.POSITIVE_INFINITY;
+  return watch.askedAt + askIntervalMs;
 }

@@ -33,6 +33,9 @@ export interface Watch {
   refusals: number;
   helpersDialled: boolean;
   helpersFailed: number;
+  /** Rounds of indirect probes so far, and the time of the last. */
+  rounds: number;
+  askedAt: number;
   affirmers: Set<NodeId>;
   affirmedAt: number;
   /** Smoothed round-trip time and its variation (RFC 6298), ms. */
@@ -61,6 +64,8 @@ export function newWatch(subject: Subject, linked: boolean, now: number): Watch 
     refusals: 0,
     helpersDialled: false,
     helpersFailed: 0,
+    rounds: 0,
+    askedAt: Number.NEGATIVE_INFINITY,
     affirmers: new Set(),
     affirmedAt: Number.NEGATIVE_INFINITY,
     rttMs: undefined,
@@ -89,6 +94,8 @@ export function clearSilence(watch: Watch): void {
   watch.refusals = 0;
   watch.helpersDialled = false;
   watch.helpersFailed = 0;
+  watch.rounds = 0;
+  watch.askedAt = Number.NEGATIVE_INFINITY;
   watch.affirmers.clear();
   watch.affirmedAt = Number.NEGATIVE_INFINITY;
   watch.backoffMs = 0;

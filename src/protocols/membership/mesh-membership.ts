@@ -248,8 +248,8 @@ export class MeshMembership implements Membership {
 
   #onConnected(peer: NodeId): void {
     this.#links.connected(peer);
-    this.#view.setUnanswering(peer, false);
     this.#step({ type: 'connected', peer });
+    if (this.#view.isUnanswering(peer)) this.#retract(peer);
     const state = this.get(peer)?.state;
     if (state === 'unreachable' || state === 'removed') this.#healer.hurry();
     this.#process();
@@ -315,11 +315,33 @@ export class MeshMembership implements Membership {
         break;
       }
       case 'retract':
-        this.#evidence.delete(effect.peer);
-        this.#view.setUnanswering(effect.peer, false);
-        this.#withdraw(effect.peer);
+        this.#retract(effect.peer);
         break;
     }
+  }
+
+  /**
+   * The accused answers. Where that is no verdict yet, the accusation goes at once. Where it is, the accused
+   * is given a moment to refute it: after a partition it has accused others too, and those must not be
+   * condemned by what it said while it was cut off, which its new incarnation voids.
+   */
+  #retract(peer: NodeId): void {
+    this.#evidence.delete(peer);
+    const state = this.get(peer)?.state;
+    if (state !== 'unreachable' && state !== 'removed') {
+      this.#pardon(peer);
+      return;
+    }
+    this.#clock.after(this.#options.timings.refutationMs, () => {
+      if (this.#state === 'stopped' || this.#evidence.has(peer)) return;
+      this.#pardon(peer);
+      this.#process();
+    });
+  }
+
+  #pardon(peer: NodeId): void {
+    this.#view.setUnanswering(peer, false);
+    this.#withdraw(peer);
   }
 
   #toWire(frame: PeerFrame): ControlFrame {
@@ -414,8 +436,7 @@ export class MeshMembership implements Membership {
     }
     if (renewed && id !== this.self) {
       this.#evidence.delete(id);
-      this.#view.setUnanswering(id, false);
-      this.#withdraw(id);
+      this.#pardon(id);
       this.#step({ type: 'refuted', peer: id });
     }
     if (state === 'left' || this.get(id) === undefined) this.#withdraw(id);
@@ -505,6 +526,13 @@ export class MeshMembership implements Membership {
     const observers = this.#view.rings.observersOf(this.self);
     // Our observers dial us; where they cannot, because nobody can reach us from outside, we go to them.
     for (const id of observers) if (!this.#links.has(id)) void this.#dialer.dial(id);
+    for (const id of this.#view.unanswering()) {
+      // Nobody asks it any more, so nothing is known of it; under a verdict it stays until it is reached.
+      const state = this.get(id)?.state;
+      const doubted = state === 'unreachable' || state === 'removed';
+      if (!doubted && this.#detector.status(id) === undefined) this.#view.setUnanswering(id, false);
+    }
+    this.#process();
     const needed = new Set([...observers, ...this.#view.rings.subjectsOf(this.self), ...this.#detector.watched()]);
     for (const peer of this.#links.takeSurplus(needed, this.#clock.now())) void this.#network.disconnect(peer);
   }

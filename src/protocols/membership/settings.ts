@@ -18,6 +18,8 @@ export interface MembershipTimings {
   readonly maxUnrestMs: number;
   /** Surplus connections are looked for this often. */
   readonly maintenanceMs: number;
+  /** How long a member that answers again may take to refute the accusations that made it unreachable. */
+  readonly refutationMs: number;
   /** Least time between two checks of all we hold against others, each caused by an accusation against us. */
   readonly recheckMs: number;
 }
@@ -29,6 +31,7 @@ const defaultTimings: MembershipTimings = {
   quietMs: 500,
   maxUnrestMs: 3_000,
   maintenanceMs: 5_000,
+  refutationMs: 2_000,
   recheckMs: 10_000,
 };
 

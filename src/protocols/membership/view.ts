@@ -138,6 +138,14 @@ export class MembershipView {
     return this.#accusedBy.get(this.#options.self) ?? [];
   }
 
+  isUnanswering(id: NodeId): boolean {
+    return this.#unanswering.has(id);
+  }
+
+  unanswering(): NodeId[] {
+    return [...this.#unanswering];
+  }
+
   undecided(): Undecided[] {
     return this.#pending().map((id) => {
       const { witnesses, short } = this.#witnesses(id);

@@ -266,7 +266,11 @@ export class MembersWorld {
     const nameOf = (id: NodeId): string => this.nodes.find(({ identity }) => identity.id === id)?.name ?? id;
     return judges.flatMap((judge) =>
       judge.history
-        .filter(({ at, member, state }) => at >= since && !allowed.has(member) && isDown(state))
+        .filter(({ at, member, state, previous }) => {
+          // From unreachable to removed is no new verdict, only more time.
+          const isNew = isDown(state) && !(previous !== undefined && isDown(previous));
+          return at >= since && !allowed.has(member) && isNew;
+        })
         .map(({ at, member, state }) => `${judge.name} saw ${nameOf(member)} ${state} at ${Math.round(at)}`),
     );
   }
