@@ -55,20 +55,28 @@ export function protectorOf(networkKey: string, onWrongKey: (connection: Message
   };
 }
 
-/** The stream's way in, which pnet calls for each decrypted chunk before anybody can have read it. */
+/** The stream's way in, and what came in before anybody read it. */
 interface Intake {
   onData(data: Uint8Array | Uint8ArrayList): void;
+  readonly readBuffer: Uint8ArrayList;
 }
 
 function checkFirstBytes(box: MessageStream, wrongKey: () => void): void {
   const intake = box as MessageStream & Intake;
   const onData = intake.onData.bind(box);
-  const start: number[] = [];
+  let start = new Uint8Array(0);
+  const isWrong = (data: Uint8Array): boolean => {
+    start = Buffer.concat([start, data]).subarray(0, multistreamHeader.length);
+    return startsLikeHeader(start) === false;
+  };
+  // The peer's first encrypted bytes may have come in one packet with its nonce.
+  if (isWrong(intake.readBuffer.subarray())) {
+    wrongKey();
+    return;
+  }
+  if (start.length === multistreamHeader.length) return;
   intake.onData = (data) => {
-    for (let at = 0; at < data.byteLength && start.length < multistreamHeader.length; at++) {
-      start.push(data instanceof Uint8Array ? (data[at] as number) : data.get(at));
-    }
-    if (startsLikeHeader(Uint8Array.from(start)) === false) {
+    if (isWrong(data.subarray())) {
       wrongKey();
       return;
     }

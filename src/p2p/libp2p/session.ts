@@ -56,6 +56,7 @@ export class Session {
   #byeReceived = false;
   #closing = false;
   #over = false;
+  #ended: Promise<void> | undefined;
 
   constructor(connection: Connection, peer: NodeId, port: SessionPort) {
     this.connection = connection;
@@ -126,11 +127,12 @@ export class Session {
 
   /** Says goodbye, lets everything queued leave, and closes the connection. */
   async close(): Promise<void> {
-    if (this.#closing || this.#over) return;
-    const wasAdmitted = this.admission.admitted;
-    this.#closing = true;
-    if (wasAdmitted) this.#send({ type: 'bye' });
-    await this.#endConnection();
+    if (!this.#closing && !this.#over) {
+      this.#closing = true;
+      if (this.admission.admitted) this.#send({ type: 'bye' });
+      this.#ended = this.#endConnection();
+    }
+    await this.#ended;
   }
 
   abort(why: string): void {
@@ -162,9 +164,10 @@ export class Session {
         this.#resolveOutcome({ type: 'admitted' });
       },
       onRefused: (code, detail, by) => {
+        this.#closing = true;
         this.#port.onRefused(this, code, detail, by);
         this.#resolveOutcome({ type: 'refused', code, detail, by });
-        void this.#endConnection();
+        this.#ended = this.#endConnection();
       },
       onBye: () => {
         this.#byeReceived = true;
