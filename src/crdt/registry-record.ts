@@ -88,6 +88,22 @@ function isText(value: unknown, maxBytes: number): value is string {
   return value.isWellFormed() && (value.length * 3 <= maxBytes || Buffer.byteLength(value) <= maxBytes);
 }
 
+/**
+ * One string for all equal names: thousands of agents share a few zones, kinds and capabilities, and each
+ * entry that is decoded brings its own copies. Saves memory, and a comparison finds the string in the
+ * cache. Only that: when a flood of names fills the table, it starts anew.
+ */
+const shared = new Map<string, string>();
+const maxShared = 4096;
+
+function share(name: string): string {
+  const known = shared.get(name);
+  if (known !== undefined) return known;
+  if (shared.size >= maxShared) shared.clear();
+  shared.set(name, name);
+  return name;
+}
+
 /** What is wrong with an agent id, or undefined. */
 export function agentIdProblem(id: unknown): string | undefined {
   return isText(id, maxIdBytes) ? undefined : `must be a string of 1 to ${maxIdBytes} bytes`;
@@ -112,13 +128,13 @@ const readCapabilities: Reader<readonly string[]> = (value, problems) => {
     problems.set('capabilities', `each must be a string of 1 to ${maxLabelBytes} bytes`);
     return undefined;
   }
-  return Object.freeze(value.length > 1 ? [...new Set<string>(value)] : value.slice());
+  return Object.freeze([...new Set<string>(value.map(share))]);
 };
 
 const readLabel =
   (field: string): Reader<string> =>
   (value, problems) => {
-    if (isText(value, maxLabelBytes)) return value;
+    if (isText(value, maxLabelBytes)) return share(value);
     problems.set(field, `must be a string of 1 to ${maxLabelBytes} bytes`);
     return undefined;
   };

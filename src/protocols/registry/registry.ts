@@ -12,15 +12,8 @@ export type {
   AgentRecord,
   BuiltInStrategy,
   Criteria,
-  CriteriaObject,
-  Criterion,
-  Health,
-  Operator,
-  OperatorObject,
   QueryOptions,
-  ResolveContext,
   ResolveOptions,
-  ResolveStrategy,
 } from './records.ts';
 
 /** Told when somebody else's earlier claim to the same id wins after two sides of a split met. */
