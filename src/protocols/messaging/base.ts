@@ -302,6 +302,7 @@ export abstract class BaseMessaging implements Messaging {
     const retries = options.retries ?? 1;
     const failed: AgentId[] = [];
     let lastError: unknown;
+    let unknown: QuorateError | undefined;
     let agent: AgentId | undefined = typeof target === 'string' ? target : undefined;
     for (let attempt = 0; ; attempt++) {
       try {
@@ -312,12 +313,14 @@ export abstract class BaseMessaging implements Messaging {
       try {
         return await this.#attempt<Reply>(new Outgoing(this.self, agent, message, deadlineAt, options, scope));
       } catch (error) {
-        if (attempt >= retries || !invitesRetry(error, hasKey) || !this.#budget.take()) throw error;
-        lastError = error;
+        // That the last attempt was not delivered says nothing about an earlier one that may have been.
+        if (isQuorateError(error, 'UNKNOWN_OUTCOME')) unknown = error;
+        lastError = isQuorateError(error, 'HANDLER_FAILED') ? error : (unknown ?? error);
+        if (attempt >= retries || !invitesRetry(error, hasKey) || !this.#budget.take()) throw lastError;
       }
       this.#counts.retries += 1;
       // After an unknown outcome only the same agent knows the key; anybody else might run it a second time.
-      const moveOn = typeof target !== 'string' && !isQuorateError(lastError, 'UNKNOWN_OUTCOME');
+      const moveOn = typeof target !== 'string' && unknown === undefined;
       if (moveOn) {
         failed.push(agent);
         agent = undefined;
