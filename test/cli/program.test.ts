@@ -244,6 +244,17 @@ describe('quorate keygen', () => {
   });
 });
 
+describe('quorate keygen --data-dir', () => {
+  it('makes the key of a node once, and prints its id', async () => {
+    const dataDir = join(folder, 'node');
+    const { code, out } = await run('keygen', '--data-dir', dataDir);
+    expect({ code, out }).toEqual({ code: exitCodes.ok, out: expect.stringMatching(/^12D3KooW\w+\n$/) });
+    expect(statSync(join(dataDir, 'node.key')).mode & 0o777).toBe(0o600);
+    expect((await run('keygen', '--data-dir', dataDir, '--json')).lines).toEqual([{ node: out.trim(), dataDir }]);
+    expect(await run('keygen', '--data-dir', dataDir, '--network')).toMatchObject({ code: exitCodes.usage });
+  });
+});
+
 describe('quorate up', () => {
   it('refuses a network key that others can read, or that is none, without showing it', async () => {
     const file = join(folder, 'open.key');

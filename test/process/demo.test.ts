@@ -41,23 +41,19 @@ describe('the main job', () => {
     expect(run.groupRuns).toBe(false);
   });
 
-  it('tells its story in plain lines where there is no terminal', async () => {
-    const { code, out } = await quorate(runtime, 'demo', texts, '--no-kill');
-    expect(code).toBe(exitCodes.ok);
-    expect(out).toMatch(/5 agents found by what they can do/);
-    expect(out).toMatch(/✓ every count of all [\d,]+ terms equals the single-process count/);
-    expect(out).not.toContain('\x1b[');
-  });
-
-  it('--stay keeps the mesh up until Ctrl-C, to be joined and asked', async () => {
-    const run = new QuorateProcess(['demo', texts, '--stay'], runtime);
+  it('tells its story in plain lines; --stay keeps the mesh up until Ctrl-C, to be joined and asked', async () => {
+    const run = new QuorateProcess(['demo', texts, '--no-kill', '--stay'], runtime);
     const join = await run.line((line) => /npm run -s quorate -- (up .*)$/.exec(line)?.[1]);
     const joined = new QuorateProcess([...join.split(' '), '--json'], `${runtime}-2`);
     await joined.json({ event: 'agent-up' });
     const reply = await quorate(runtime, 'query', 'capabilities=index-text', '--json');
-    expect(reply.out.trim().split('\n')).toHaveLength(4);
+    expect(reply.out.trim().split('\n')).toHaveLength(5);
     run.kill('SIGINT');
-    expect(await run.ended).toMatchObject({ code: exitCodes.ok });
+    const { code, out } = await run.ended;
+    expect(code).toBe(exitCodes.ok);
+    expect(out).toMatch(/5 agents found by what they can do/);
+    expect(out).toMatch(/✓ every count of all [\d,]+ terms equals the single-process count/);
+    expect(out).not.toContain('\x1b[');
     expect(run.groupRuns).toBe(false);
     await joined.destroy();
   });

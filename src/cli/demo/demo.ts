@@ -73,6 +73,7 @@ class Demo {
   #indexers: readonly IndexerProcess[] = [];
   #killed: { readonly victim: IndexerProcess; readonly at: number; readonly wallAt: number } | undefined;
   #noticedMs: number | undefined;
+  #done = 0;
   #lostBatches: readonly Batch[] = [];
 
   constructor(options: DemoOptions, corpus: Corpus, view: JobView, processes: IndexerProcesses, signal: AbortSignal) {
@@ -164,13 +165,15 @@ class Demo {
       onStarted: (agent, batch) => {
         const line = view.worker(agent);
         if (line !== undefined) line.doing = batch.files[0]?.path ?? '';
+        if (this.#done >= batches.length / 2) this.#kill(agent, job, batches);
       },
       onDone: (agent, _batch, done) => {
         const line = view.worker(agent);
         if (line !== undefined) line.held = job.load(agent).held;
+        this.#done = done;
         view.progress(done);
-        if (this.#options.kill && this.#killed === undefined && done >= batches.length / 2)
-          this.#killBusiest(job, batches);
+        // With hardly any batches, all of them are given out before the first is done.
+        if (job.waiting === 0 && done >= batches.length / 2) this.#kill(agent, job, batches);
       },
       onRerouted: (agent, batch, code) =>
         view.event(`batch ${batch.id} was with ${agent}: ${pc.yellow(code)}, goes to another agent`),
@@ -188,21 +191,17 @@ class Demo {
     return job;
   }
 
-  /** The one that holds most and is at work: the worst moment. */
-  #killBusiest(job: IndexJob, batches: readonly Batch[]): void {
-    const weight = ({ settings }: IndexerProcess): number => {
-      const { held, working } = job.load(settings.agent);
-      return working === 0 ? 0 : held + working;
-    };
-    const victim = this.#indexers.reduce((most, one) => (weight(one) > weight(most) ? one : most));
-    const { held, working } = job.load(victim.settings.agent);
-    if (held === 0 || working === 0) return; // The next finished batch is soon enough.
-    this.#lostBatches = batches.filter((batch) => job.holder(batch.id) === victim.settings.agent);
+  /** Kills the process of `agent`, once: while it holds finished batches and, where there are enough, has just been given another. */
+  #kill(agent: string, job: IndexJob, batches: readonly Batch[]): void {
+    const victim = this.#indexers.find(({ settings }) => settings.agent === agent);
+    const { held, working } = job.load(agent);
+    if (!this.#options.kill || this.#killed !== undefined || victim === undefined || held === 0) return;
+    this.#lostBatches = batches.filter((batch) => job.holder(batch.id) === agent);
     victim.kill();
     this.#killed = { victim, at: performance.now(), wallAt: Date.now() };
-    const line = this.#view.worker(victim.settings.agent);
+    const line = this.#view.worker(agent);
     if (line !== undefined) line.state = 'killed';
-    const what = `SIGKILL to ${victim.settings.agent} (pid ${victim.pid})`;
+    const what = `SIGKILL to ${agent} (pid ${victim.pid})`;
     this.#view.event(`${pc.red(pc.bold(what))}, which holds ${held} finished batches and works on ${working}`);
   }
 

@@ -62,6 +62,11 @@ export class IndexJob {
     this.#signal = signal;
   }
 
+  /** Batches that nobody works on yet. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Batches finished and held by `agent`, and those it works on. */
   load(agent: string): { readonly held: number; readonly working: number } {
     let held = 0;
@@ -74,28 +79,55 @@ export class IndexJob {
     return this.#done.get(batch)?.agent;
   }
 
-  /** Resolves when every batch is indexed and held by an agent that is there. Rejects when `signal` aborts. */
+  /** Resolves when every batch is indexed, and whoever holds it has said so. Rejects when `signal` aborts. */
   async run(): Promise<TermCounts> {
     const watching = new AbortController();
     const watch = this.#watchAgents(watching.signal);
     const onAbort = (): void => this.#wake();
     this.#signal.addEventListener('abort', onAbort, { once: true });
     try {
-      while (this.#done.size < this.#batches.length) {
-        this.#signal.throwIfAborted();
-        if (this.#failure !== undefined) throw this.#failure;
-        if (!this.#startNext()) {
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
-        }
+      for (;;) {
+        await this.#indexAll();
+        if (await this.#allHeld()) return this.totals();
       }
-      return this.totals();
     } finally {
       this.#signal.removeEventListener('abort', onAbort);
       watching.abort();
       await watch;
     }
+  }
+
+  async #indexAll(): Promise<void> {
+    while (this.#done.size < this.#batches.length) {
+      this.#signal.throwIfAborted();
+      if (this.#failure !== undefined) throw this.#failure;
+      if (!this.#startNext()) await this.#change();
+    }
+  }
+
+  /**
+   * Asks those who hold batches whether they do: one that died a moment ago is still believed alive. Gives
+   * the mesh time to notice when one does not answer.
+   */
+  async #allHeld(): Promise<boolean> {
+    try {
+      const { missing } = await this.#ask([]);
+      for (const batch of missing) this.#putBack(batch);
+      return missing.length === 0;
+    } catch (error) {
+      if (!isQuorateError(error) || this.#signal.aborted) throw error;
+      const timer = setTimeout(() => this.#wake(), 200);
+      await this.#change();
+      clearTimeout(timer);
+      return false;
+    }
+  }
+
+  /** Something happened that may let the job go on. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   totals(): TermCounts {
@@ -105,6 +137,13 @@ export class IndexJob {
   /** Asks every agent that holds batches, ranks what they find together. */
   async search(terms: readonly string[]): Promise<SearchResult> {
     const started = performance.now();
+    const { agents, hits, missing, documentFrequencies } = await this.#ask(terms);
+    if (missing.length > 0) throw new Error(`Batches ${missing.join(', ')} are not where they should be.`);
+    const top = rank(hits, documentFrequencies, this.totals());
+    return { terms, files: hits.length, top, agents, ms: performance.now() - started };
+  }
+
+  async #ask(terms: readonly string[]): Promise<SearchReply & { readonly agents: number }> {
     const held = new Map<string, number[]>();
     for (const [batch, { agent }] of this.#done) held.set(agent, [...(held.get(agent) ?? []), batch]);
     const replies = await Promise.all(
@@ -113,14 +152,14 @@ export class IndexJob {
         return this.#mesh.call<SearchReply>(agent, { terms, batches }, { method: 'search', signal: this.#signal });
       }),
     );
-    const missing = replies.flatMap((reply) => reply.missing);
-    if (missing.length > 0) throw new Error(`Batches ${missing.join(', ')} are not where they should be.`);
-    const frequencies = terms.map((_, i) =>
-      replies.reduce((sum, reply) => sum + (reply.documentFrequencies[i] ?? 0), 0),
-    );
-    const hits = replies.flatMap((reply) => reply.hits);
-    const top = rank(hits, frequencies, this.totals());
-    return { terms, files: hits.length, top, agents: held.size, ms: performance.now() - started };
+    return {
+      agents: held.size,
+      missing: replies.flatMap((reply) => reply.missing),
+      hits: replies.flatMap((reply) => reply.hits),
+      documentFrequencies: terms.map((_, i) =>
+        replies.reduce((sum, reply) => sum + (reply.documentFrequencies[i] ?? 0), 0),
+      ),
+    };
   }
 
   /** False when there is nothing to start now: no batch waits, or every agent has enough to do. */
@@ -194,10 +233,11 @@ export class IndexJob {
 
   #lose(agent: string): void {
     const lost = this.#batches.filter((batch) => this.#done.get(batch.id)?.agent === agent);
-    for (const batch of lost) {
-      this.#done.delete(batch.id);
-      this.#waiting.push(batch);
-    }
+    for (const batch of lost) this.#putBack(batch.id);
     this.#events.onLost?.(agent, lost.length);
+  }
+  #putBack(batch: number): void {
+    const known = this.#batches[batch];
+    if (known !== undefined && this.#done.delete(batch)) this.#waiting.push(known);
   }
 }

@@ -42,7 +42,7 @@ export function chooseSearches(
     .filter(([term]) => /^\p{L}{5,}$/u.test(term))
     .map(([term, count]) => ({ term, count, df: single.documentFrequency(term) }))
     .sort((a, b) => b.count - a.count || (a.term < b.term ? -1 : 1));
-  const telling = candidates.filter(({ df }) => df >= 2 && df <= Math.max(3, files * 0.25)).slice(0, 40);
+  const telling = candidates.filter(({ df }) => df >= 2 && df <= Math.max(3, files / 2)).slice(0, 40);
   const chosen: { terms: string[]; wasLost: boolean }[] = [];
   for (const { term } of telling) {
     if (chosen.length === 2) break;
