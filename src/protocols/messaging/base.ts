@@ -6,8 +6,7 @@ import type { Clock, Rng } from '../../clock.ts';
 import { isQuorateError, QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
-import type { AgentRecord, Criteria } from '../registry/records.ts';
-import type { Registry } from '../registry/registry.ts';
+import type { Criteria, ResolveOptions } from '../registry/records.ts';
 import { RetryBudget } from './budget.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { Invocation } from './invocation.ts';
@@ -21,9 +20,21 @@ import { type AgentRef, createRef } from './ref.ts';
 import { ScopedMessaging } from './scoped.ts';
 import { LatencyHistogram, type LatencySummary } from './stats.ts';
 
+/** Where an agent runs; any agent record is one. */
+export interface Located {
+  readonly id: AgentId;
+  readonly node: NodeId;
+}
+
+/** The part of a registry that messaging needs, whatever the custom metadata of its records. */
+export interface AgentLocator {
+  lookup(id: AgentId): Located | undefined;
+  resolve(target: AgentId | Criteria, options?: ResolveOptions): Located | undefined;
+}
+
 export interface BaseMessagingOptions {
   readonly self: NodeId;
-  readonly registry: Pick<Registry, 'lookup' | 'resolve'>;
+  readonly registry: AgentLocator;
   readonly handlers: LocalHandlers;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -59,7 +70,7 @@ export abstract class BaseMessaging implements Messaging {
   readonly self: NodeId;
   readonly limits: MessagingLimits;
   protected readonly dispatcher: Dispatcher;
-  protected readonly registry: Pick<Registry, 'lookup' | 'resolve'>;
+  protected readonly registry: AgentLocator;
   protected readonly clock: Clock;
   protected readonly rng: Rng;
   protected readonly onError: (error: unknown, where: string) => void;
@@ -209,14 +220,14 @@ export abstract class BaseMessaging implements Messaging {
 
   /** Sends a call to an agent of another node and settles the promise. */
   protected abstract callRemote(
-    record: AgentRecord,
+    record: Located,
     outgoing: Outgoing,
     resolve: (value: never) => void,
     reject: (error: QuorateError) => void,
   ): void;
-  protected abstract castRemote(record: AgentRecord, outgoing: Outgoing): Promise<void>;
+  protected abstract castRemote(record: Located, outgoing: Outgoing): Promise<void>;
   protected abstract streamRemote<Item>(
-    record: AgentRecord,
+    record: Located,
     outgoing: Outgoing,
     options: StreamOptions,
   ): AsyncIterator<Item>;
@@ -254,7 +265,7 @@ export abstract class BaseMessaging implements Messaging {
     if (isCancelled(outgoing)) throw notDelivered(outgoing.agent, 'cancelled');
   }
 
-  #locate(agent: AgentId): AgentRecord {
+  #locate(agent: AgentId): Located {
     checkAgentId(agent);
     const record = this.registry.lookup(agent);
     if (record === undefined || record.node === this.self) throw rejected(agent, 'no-such-agent');

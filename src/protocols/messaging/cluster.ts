@@ -8,8 +8,7 @@ import type { NodeId } from '../../node-id.ts';
 import type { Channel, Network } from '../../p2p/network.ts';
 import type { AgentId } from '../../value.ts';
 import type { MemberState, Membership } from '../membership/membership.ts';
-import type { AgentRecord } from '../registry/records.ts';
-import { BaseMessaging, type BaseMessagingOptions, type MessagingStatus } from './base.ts';
+import { BaseMessaging, type BaseMessagingOptions, type Located, type MessagingStatus } from './base.ts';
 import { bulkProtocol, callProtocol, type Frame, type ReplyHead, streamProtocol } from './frames.ts';
 import { InboundChannel, type InboundHost, type PeerUsage } from './inbound.ts';
 import { InboundStream } from './inbound-stream.ts';
@@ -123,7 +122,7 @@ export class ClusterMessaging extends BaseMessaging {
   }
 
   protected override callRemote(
-    record: AgentRecord,
+    record: Located,
     outgoing: Outgoing,
     resolve: (value: never) => void,
     reject: (error: QuorateError) => void,
@@ -132,7 +131,7 @@ export class ClusterMessaging extends BaseMessaging {
     new RemoteCall(this.#callHost, this.#link(record.node), outgoing, counter, false, resolve, reject).send();
   }
 
-  protected override castRemote(record: AgentRecord, outgoing: Outgoing): Promise<void> {
+  protected override castRemote(record: Located, outgoing: Outgoing): Promise<void> {
     const counter = this.pendingCounter(outgoing.agent);
     return new Promise<void>((resolve, reject) => {
       const settle = resolve as (value: never) => void;
@@ -141,7 +140,7 @@ export class ClusterMessaging extends BaseMessaging {
   }
 
   protected override streamRemote<Item>(
-    record: AgentRecord,
+    record: Located,
     outgoing: Outgoing,
     options: StreamOptions,
   ): AsyncIterator<Item> {

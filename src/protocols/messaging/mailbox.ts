@@ -51,6 +51,10 @@ export class Mailbox<Item extends MailboxItem> {
 
   /** One invocation is over; the next to run in its place, if any waits. */
   finish(): Item | undefined {
+    if (this.#waiting.length === 0) {
+      this.#running -= 1;
+      return undefined;
+    }
     while (this.#first < this.#waiting.length) {
       const item = this.#waiting[this.#first] as Item;
       this.#first += 1;

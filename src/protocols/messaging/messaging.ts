@@ -8,7 +8,7 @@
  */
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
-import type { AgentRecord, Criteria } from '../registry/records.ts';
+import type { Criteria } from '../registry/records.ts';
 import type { CallOptions, CastOptions, StreamOptions, TraceContext } from './call-options.ts';
 import type { AgentRef } from './ref.ts';
 
@@ -81,5 +81,3 @@ export interface MailboxStatus {
   readonly running: number;
   readonly queued: number;
 }
-
-export type ResolvedTarget = AgentRecord;
