@@ -51,6 +51,7 @@ export class Bootstrap {
   readonly #events: BootstrapEvents;
   readonly #isMember: (peer: NodeId) => boolean;
   readonly #stop = new AbortController();
+  #everJoined = false;
 
   /** `isMember` tells whether a peer is known and not out of reach: then its address needs no dial. */
   constructor(
@@ -110,6 +111,7 @@ export class Bootstrap {
       const { timeoutMs } = this.#options;
       target.peer = await this.#network.connect(target.address, { signal: this.#stop.signal, timeoutMs });
       target.error = undefined;
+      this.#everJoined = true;
       target.backoff.reset();
       if (this.#stop.signal.aborted) return;
       this.#arm(target, this.#options.maxRetryMs);
@@ -126,7 +128,8 @@ export class Bootstrap {
     target.error = error;
     // Its own address among them is what a list shared by all nodes looks like.
     if (error.data['self'] === true) return;
-    if (error.code === 'IDENTITY_IN_USE') {
+    // Once joined this node is the earlier one, and nobody's word makes it give way.
+    if (error.code === 'IDENTITY_IN_USE' && !this.#everJoined) {
       this.stop();
       this.#events.failed(target.address, error, true);
       return;

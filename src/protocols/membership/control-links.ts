@@ -25,13 +25,16 @@ interface Allowance {
   at: number;
 }
 
+/** Frames. */
 export interface ControlCounters {
+  sent: number;
+  received: number;
   malformed: number;
   overRate: number;
 }
 
 export class ControlLinks {
-  readonly counters: ControlCounters = { malformed: 0, overRate: 0 };
+  readonly counters: ControlCounters = { sent: 0, received: 0, malformed: 0, overRate: 0 };
   readonly #network: Network;
   readonly #clock: Clock;
   readonly #onFrame: (peer: NodeId, frame: ControlFrame) => void;
@@ -54,6 +57,7 @@ export class ControlLinks {
     const bytes = encodeControlFrame(frame);
     const channel = this.#channels.get(peer);
     if (channel !== undefined && !channel.closed) {
+      this.counters.sent += 1;
       channel.send(bytes);
       return;
     }
@@ -85,7 +89,10 @@ export class ControlLinks {
     try {
       const channel = await this.#network.open(peer, controlProtocol);
       this.#adopt(channel);
-      for (const bytes of this.#waiting.get(peer) ?? []) channel.send(bytes);
+      for (const bytes of this.#waiting.get(peer) ?? []) {
+        this.counters.sent += 1;
+        channel.send(bytes);
+      }
     } catch {
       // The link went down; the detector hears of that by its own event, and what waited is void.
     } finally {
@@ -110,6 +117,7 @@ export class ControlLinks {
   }
 
   #receive(channel: Channel, bytes: Uint8Array): void {
+    this.counters.received += 1;
     if (!this.#allow(channel.peer)) {
       this.counters.overRate += 1;
       return;

@@ -359,7 +359,6 @@ export class MeshMembership implements Membership {
       this.#step({ type: 'dial-failed', peer, refused: false });
       return;
     }
-    if (outcome.error.code === 'IDENTITY_IN_USE') this.#onJoinFailed(outcome.error.message, outcome.error, true);
     this.#step({ type: 'dial-failed', peer, refused: outcome.refused });
   }
 

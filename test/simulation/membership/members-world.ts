@@ -191,16 +191,28 @@ export class MembersWorld {
 
   /** Starts a node; by default it joins by the first one. A restart takes the identity and place of `before`. */
   async start(
-    options: Partial<MeshMembershipOptions> & { readonly before?: TestNode; readonly name?: string } = {},
+    options: Partial<MeshMembershipOptions> & {
+      readonly before?: TestNode;
+      readonly identity?: Identity;
+      readonly host?: string;
+      readonly meshName?: string;
+      readonly wallSkewMs?: number;
+      readonly clockDrift?: number;
+    } = {},
   ): Promise<TestNode> {
-    const { before, name = `n${this.nodes.length}`, ...rest } = options;
+    const { before, host, meshName, wallSkewMs = 0, clockDrift = 0, ...rest } = options;
+    const name = `n${this.nodes.length}`;
     this.#epoch += 1;
     const seed = new Uint8Array(32);
     new DataView(seed.buffer).setUint32(0, this.world.seed);
     new DataView(seed.buffer).setUint32(4, this.nodes.length);
-    const identity = before?.identity ?? createIdentity(seed);
+    const identity = before?.identity ?? options.identity ?? createIdentity(seed);
     const network = this.world.network(identity, {
       epoch: this.#epoch,
+      wallSkewMs,
+      clockDrift,
+      ...(host === undefined ? {} : { host }),
+      ...(meshName === undefined ? {} : { meshName }),
       onError: (error) => this.errors.push(String(error)),
     });
     const feeds = new MemoryFeeds(network, this.#epoch);
