@@ -43,6 +43,12 @@ export function shortId(id: string): string {
   return `…${id.slice(-8)}`;
 }
 
+/** "1 batch", "1,200 batches". */
+export function plural(count: number, noun: string): string {
+  const many = noun.endsWith('ch') ? `${noun}es` : `${noun}s`;
+  return `${count.toLocaleString('en-US')} ${count === 1 ? noun : many}`;
+}
+
 export function ago(sinceMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.round((nowMs - sinceMs) / 1000));
   if (seconds < 120) return `${seconds} s`;

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
-import { type ControlServer, createMesh, type Logger, type Mesh, serveControl } from '../../index.ts';
-import { shortId, type Terminal } from '../output.ts';
+import { type Accusation, type ControlServer, createMesh, type Logger, type Mesh, serveControl } from '../../index.ts';
+import { plural, shortId, type Terminal } from '../output.ts';
 import { capability } from './contract.ts';
 import { type Batch, type Corpus, cutIntoBatches, readCorpus } from './corpus.ts';
 import { IndexJob, type SearchResult } from './job.ts';
@@ -73,6 +73,7 @@ class Demo {
   #indexers: readonly IndexerProcess[] = [];
   #killed: { readonly victim: IndexerProcess; readonly at: number; readonly wallAt: number } | undefined;
   #noticedMs: number | undefined;
+  #accusations: readonly Accusation[] = [];
   #done = 0;
   #lostBatches: readonly Batch[] = [];
 
@@ -117,7 +118,9 @@ class Demo {
     const { files, bytes, folder } = this.#corpus;
     const { indexers, kill, paceMs } = this.#options;
     this.#view.heading(`A mesh of ${indexers + 1} processes indexes ${folder}`);
-    this.#view.line(`${files.length} files, ${size(bytes)} of text, cut into ${batches.length} batches.`);
+    this.#view.line(
+      `${plural(files.length, 'file')}, ${size(bytes)} of text, cut into ${plural(batches.length, 'batch')}.`,
+    );
     this.#view.line(`Each batch goes to whichever agent that can '${capability}' has the least to do.`);
     if (kill) this.#view.line('Half way, one process is killed with SIGKILL. No server, no broker, no shared disk.');
     if (paceMs > 0)
@@ -152,6 +155,10 @@ class Demo {
     return mesh;
   }
 
+  #nameOf(node: string): string {
+    return this.#indexers.find((indexer) => indexer.node === node)?.settings.agent ?? 'the coordinator';
+  }
+
   /** Warnings would break the drawing; they are kept, and shown when something went wrong. */
   #logger(): Logger {
     const silent = (): void => undefined;
@@ -180,13 +187,19 @@ class Demo {
       onLost: (agent, lost) => {
         const line = view.worker(agent);
         if (line !== undefined) line.state = 'gone';
-        view.event(`${agent} is out of the registry; ${lost} finished batches it held are indexed again elsewhere`);
+        view.event(
+          `${agent} is out of the registry; ${plural(lost, 'finished batch')} it held go to others, to be indexed again`,
+        );
       },
     });
     mesh.membership.on('change', ({ member }) => {
       if (member.state !== 'unreachable' || member.id !== this.#killed?.victim.node) return;
       this.#noticedMs ??= performance.now() - this.#killed.at;
       view.event(`${pc.yellow('unreachable')}: the mesh has noticed, ${Math.round(this.#noticedMs)} ms after the kill`);
+      this.#accusations = mesh.membership.accusations(member.id);
+      for (const { accuser, evidence } of this.#accusations) {
+        view.event(pc.dim(`  said and signed by ${this.#nameOf(accuser)}: ${evidence}`));
+      }
     });
     return job;
   }
@@ -202,7 +215,7 @@ class Demo {
     const line = this.#view.worker(agent);
     if (line !== undefined) line.state = 'killed';
     const what = `SIGKILL to ${agent} (pid ${victim.pid})`;
-    this.#view.event(`${pc.red(pc.bold(what))}, which holds ${held} finished batches and works on ${working}`);
+    this.#view.event(`${pc.red(pc.bold(what))}, which holds ${plural(held, 'finished batch')} and works on ${working}`);
   }
 
   async #search(job: IndexJob, single: SingleProcessIndex): Promise<DemoSummary['searches']> {
@@ -213,7 +226,7 @@ class Demo {
       const result = await job.search(terms);
       const verified = sameRanking(result.top, single.search(terms));
       results.push({ ...result, top: result.top.slice(0, 3), verified });
-      const found = `${result.files} ${result.files === 1 ? 'file' : 'files'} from ${result.agents} agents in ${result.ms.toFixed(1)} ms`;
+      const found = `${plural(result.files, 'file')} from ${plural(result.agents, 'agent')} in ${result.ms.toFixed(1)} ms`;
       this.#view.line(`${pc.bold(`"${terms.join(' ')}"`)}  ${found}  ${mark(verified)}`);
       if (wasLost)
         this.#view.line(
@@ -251,6 +264,9 @@ class Demo {
       pid: victim.pid,
       noticedMs: Math.round(this.#noticedMs ?? Number.NaN),
       knownToAllMs: Math.max(Math.round(this.#noticedMs ?? 0), ...seen),
+      accusedBy: this.#accusations.map(({ accuser, evidence, detail }) => {
+        return { agent: this.#nameOf(accuser), evidence, detail };
+      }),
       lostBatches: this.#lostBatches.length,
     };
   }

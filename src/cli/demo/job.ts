@@ -198,10 +198,12 @@ export class IndexJob {
           signal: this.#signal,
         },
       );
+      working.delete(batch.id);
       // The reply of an agent that is gone by now is true, but nobody could search what it says.
       if (this.#mesh.registry.lookup(agent.id) === undefined) this.#waiting.unshift(batch);
       else this.#finish(agent.id, batch, reply);
     } catch (error) {
+      working.delete(batch.id);
       const known = isQuorateError(error) && error.code !== 'HANDLER_FAILED' && error.code !== 'PAYLOAD_TOO_LARGE';
       if (known && !this.#signal.aborted) {
         this.rerouted += 1;
@@ -210,7 +212,6 @@ export class IndexJob {
         this.#events.onRerouted?.(agent.id, batch, error.code);
       } else this.#failure ??= error;
     }
-    working.delete(batch.id);
     this.#wake();
   }
 

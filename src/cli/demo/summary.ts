@@ -1,6 +1,6 @@
 /** What happened, for people and for programs. */
 import pc from 'picocolors';
-import type { Terminal } from '../output.ts';
+import { plural, type Terminal } from '../output.ts';
 import type { SearchResult } from './job.ts';
 
 export interface KillSummary {
@@ -11,6 +11,8 @@ export interface KillSummary {
   readonly noticedMs: number;
   /** From the signal until the last surviving node had that verdict, milliseconds. */
   readonly knownToAllMs: number;
+  /** Who had said so, with which evidence, when the coordinator's verdict fell. */
+  readonly accusedBy: readonly { readonly agent: string; readonly evidence: string; readonly detail: string }[];
   readonly lostBatches: number;
 }
 
@@ -43,17 +45,22 @@ export function printSummary(terminal: Terminal, summary: DemoSummary): void {
   terminal.out(`\n${pc.bold('What happened')}\n`);
   row(
     'result',
-    `${number(summary.files)} files, ${number(summary.words)} words, ${number(summary.distinctTerms)} distinct terms, ${number(summary.postings)} postings`,
+    [
+      plural(summary.files, 'file'),
+      plural(summary.words, 'word'),
+      plural(summary.distinctTerms, 'distinct term'),
+      plural(summary.postings, 'posting'),
+    ].join(', '),
   );
   row('top terms', summary.topTerms.map(({ term, count }) => `${term} ${number(count)}`).join(' · '));
   row('mesh', `${summary.nodes} nodes in ${summary.nodes} processes, ${summary.agents} indexing agents`);
   row(
     'calls',
-    `${summary.calls}, of which ${summary.reroutedCalls} re-routed; ${summary.reindexedBatches} batches indexed again`,
+    `${summary.calls}, of which ${summary.reroutedCalls} re-routed; ${plural(summary.reindexedBatches, 'batch')} indexed again`,
   );
   if (kill !== undefined) {
     const times = `noticed after ${kill.noticedMs} ms, known to all after ${kill.knownToAllMs} ms`;
-    row('kill', `${kill.agent} (pid ${kill.pid}) with ${kill.lostBatches} finished batches; ${times}`);
+    row('kill', `${kill.agent} (pid ${kill.pid}) with ${plural(kill.lostBatches, 'finished batch')}; ${times}`);
   }
   row('wall time', `${(summary.wallMs / 1000).toFixed(1)} s`);
   const verdict = summary.countsVerified
