@@ -117,6 +117,7 @@ export class Libp2pNetwork implements Network {
     const { identity, listen, announce, networkKey, maxConnections } = this.#options;
     const node = await createNode({
       identity,
+      clock: this.#clock,
       listen,
       announce: announce ?? [],
       maxConnections: maxConnections ?? 1_024,
@@ -160,11 +161,11 @@ export class Libp2pNetwork implements Network {
     await this.#node?.libp2p.stop();
   }
 
-  /** Ends at once, as the death of the process would: every connection is reset, and no goodbye is said. */
+  /** Ends at once, as the death of the process would: every connection ends, and no goodbye is said. */
   async abort(): Promise<void> {
     this.#state = 'stopped';
     this.#gossip.stop();
-    this.#ledger.resetAll();
+    this.#ledger.destroyAll();
     this.#stopping ??= this.#node?.libp2p.stop() ?? Promise.resolve();
     await this.#stopping;
   }

@@ -13,16 +13,18 @@ import type {
   StreamHandlerRecord,
   TypedEventTarget,
 } from '@libp2p/interface';
-import { tls } from '@libp2p/tls';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
+import type { Clock } from '../../clock.ts';
 import type { Identity } from '../../identity.ts';
 import type { Gossip } from './gossip.ts';
 import { correctedYamux } from './muxer.ts';
+import { directTls } from './tls.ts';
 import { observedTcp, type TransportHooks } from './transport.ts';
 
 export interface NodeSettings {
   readonly identity: Identity;
+  readonly clock: Clock;
   readonly listen: readonly string[];
   readonly announce: readonly string[];
   readonly maxConnections: number;
@@ -64,7 +66,7 @@ export async function createNode(settings: NodeSettings): Promise<Node> {
     transports: [observedTcp(settings.transport)],
     ...(settings.protector === undefined ? {} : { connectionProtector: settings.protector }),
     // In order of preference: TLS does its work in OpenSSL, noise in JavaScript.
-    connectionEncrypters: [tls(), noise()],
+    connectionEncrypters: [directTls(identity, settings.clock), noise()],
     streamMuxers: [correctedYamux()],
     connectionGater: { denyInboundEncryptedConnection: (peer) => settings.isBanned(peer) },
     // A ping per connection and 10 s, on a stream of its own each time: our detector probes anyway.

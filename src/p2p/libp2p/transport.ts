@@ -61,9 +61,9 @@ export class SocketLedger {
     return total;
   }
 
-  /** Resets every connection, as the end of the process would. */
-  resetAll(): void {
-    for (const socket of [...this.#open]) socket.resetAndDestroy();
+  /** Ends every connection, as the end of the process would. */
+  destroyAll(): void {
+    for (const socket of [...this.#open]) (covers.get(socket) ?? socket).destroy();
   }
 }
 
@@ -89,6 +89,13 @@ const observations = new WeakMap<object, Observation>();
 
 export function observationOf(connection: object): Observation | undefined {
   return observations.get(connection);
+}
+
+/** What took a socket over: it must be ended through this, not beneath it. */
+const covers = new WeakMap<Socket, Socket>();
+
+export function coverSocket(socket: Socket, cover: Socket): void {
+  covers.set(socket, cover);
 }
 
 /** The socket under a connection that this transport made. */
