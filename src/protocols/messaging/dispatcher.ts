@@ -329,12 +329,12 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
-export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
 /** Ends an iterable nobody reads. The body of a generator that was never asked for an item does not run. */
-export async function closeIterable(items: AsyncIterable<unknown>): Promise<void> {
+async function closeIterable(items: AsyncIterable<unknown>): Promise<void> {
   await items[Symbol.asyncIterator]().return?.();
 }
 
@@ -342,7 +342,7 @@ export async function closeIterable(items: AsyncIterable<unknown>): Promise<void
  * The function for a method. A function takes every method (it finds the name in its context). Of an object,
  * its own methods and those of its class, but nothing every object has, and no name that begins with `_`.
  */
-export function findMethod(handler: AgentHandler, method: string): MethodHandler | undefined {
+function findMethod(handler: AgentHandler, method: string): MethodHandler | undefined {
   if (typeof handler === 'function') return handler;
   if (method === '' || method === 'constructor' || method.charCodeAt(0) === 0x5f) return undefined;
   let holder: object | null = handler;

@@ -85,7 +85,7 @@ export type Frame =
   | { readonly type: 19; readonly error: QuorateError }
   | { readonly type: 20 | 21; readonly credit: number };
 
-export const noBound = 0xffff_ffff;
+const noBound = 0xffff_ffff;
 
 const flag = { method: 1, key: 2, from: 4, trace: 8, head: 1 } as const;
 
