@@ -29,6 +29,7 @@ export interface DemoOptions {
 }
 
 const zones = ['east', 'west'];
+const quietMs = 1_500;
 
 /** Resolves with what happened, right or wrong. Rejects when it could not be finished in time. */
 export async function runDemo(
@@ -152,11 +153,29 @@ class Demo {
     }
     this.#signal.throwIfAborted();
     this.#view.event(`${found.size} agents found by what they can do: query({ capabilities: '${capability}' })`);
+    await this.#untilQuiet(mesh);
+    this.#view.event('members have come to rest: each is now watched by several others');
     return mesh;
   }
 
   #nameOf(node: string): string {
     return this.#indexers.find((indexer) => indexer.node === node)?.settings.agent ?? 'the coordinator';
+  }
+
+  /** Who watches whom is settled half a second after the last member joined; a kill before that is noticed more slowly. */
+  async #untilQuiet(mesh: Mesh): Promise<void> {
+    for (;;) {
+      const changed = new AbortController();
+      const off = mesh.membership.on('change', () => changed.abort());
+      try {
+        await sleep(quietMs, undefined, { signal: AbortSignal.any([changed.signal, this.#signal]) });
+        return;
+      } catch (error) {
+        if (this.#signal.aborted) throw error; // Otherwise somebody joined: wait anew.
+      } finally {
+        off();
+      }
+    }
   }
 
   /** Warnings would break the drawing; they are kept, and shown when something went wrong. */
