@@ -51,7 +51,11 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     limits: { maxAuthors: options.registry.maxNodes },
     onListenerError: onError,
   });
-  store.on('quarantined', ({ author, reason }) => assembly.events.emit('quarantined', { node: author, reason }));
+  store.on('quarantined', ({ author, reason }) => {
+    assembly.events.emit('quarantined', { node: author, reason });
+    // A proof is final, so there is no way back for that key while this node runs.
+    network.ban(author, Number.POSITIVE_INFINITY, `quarantined, ${reason}`);
+  });
   store.on('ownFeedConflict', () => options.logger.error(sharedIdentity(self).message, { node: self }));
 
   const replication = new Replication({
