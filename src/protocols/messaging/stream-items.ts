@@ -22,6 +22,8 @@ export class ItemReader implements AsyncIterableIterator<Value> {
   #first = 0;
   #takers: Taker[] = [];
   #end: { readonly error: QuorateError | undefined } | undefined;
+  /** The reader left before the end, which the sender may not know yet. */
+  #left = false;
 
   constructor(windowBytes: number, grant: (bytes: number) => void, onReturn: () => void) {
     this.#window = new ReceiveWindow(windowBytes);
@@ -33,10 +35,12 @@ export class ItemReader implements AsyncIterableIterator<Value> {
     return this.#end !== undefined;
   }
 
-  /** False when the peer sent more than it was granted, or after its end. */
+  /** False when the peer sent more than it was granted, or after its end. What comes after the reader left is dropped. */
   onItem(value: Value, frameBytes: number): boolean {
     const cost = itemCost(frameBytes);
-    if (this.#end !== undefined || !this.#window.onArrival(cost)) return false;
+    if (this.#end !== undefined && !this.#left) return false;
+    if (!this.#window.onArrival(cost)) return false;
+    if (this.#left) return true;
     const taker = this.#takers.shift();
     if (taker === undefined) this.#items.push({ value, cost });
     else {
@@ -64,6 +68,7 @@ export class ItemReader implements AsyncIterableIterator<Value> {
 
   /** Drops what was not read, and ends. */
   discard(): void {
+    this.#left ||= this.#end === undefined;
     this.onEnd();
     this.#items = [];
     this.#first = 0;
