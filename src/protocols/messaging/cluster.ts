@@ -144,7 +144,12 @@ export class ClusterMessaging extends BaseMessaging {
     outgoing: Outgoing,
     options: StreamOptions,
   ): AsyncIterator<Item> {
-    if (this.#streams.size >= this.limits.maxOutgoingStreams) throw rejected(outgoing.agent, 'stream-limit');
+    // The peer would refuse the channel itself beyond its own limit, and no word says why.
+    let toPeer = 0;
+    for (const { peer } of this.#streams) if (peer === record.node) toPeer += 1;
+    if (this.#streams.size >= this.limits.maxOutgoingStreams || toPeer >= this.limits.maxInboundStreamsPerPeer) {
+      throw rejected(outgoing.agent, 'stream-limit', { node: record.node });
+    }
     const stream: RemoteStream<Item> = new RemoteStream<Item>({
       peer: record.node,
       outgoing,

@@ -21,7 +21,7 @@ export interface MessagingLimits {
   readonly maxInboundCallsPerPeer: number;
   /** Encoded size of the messages of one peer that wait or run here. Bytes. */
   readonly maxInboundBytesPerPeer: number;
-  /** Streams one peer may have open towards this node. */
+  /** Streams one peer may have open towards this node, and this node towards a peer. */
   readonly maxInboundStreamsPerPeer: number;
   /** Streams this node may have open towards others; one more is `REJECTED` with reason `stream-limit`. */
   readonly maxOutgoingStreams: number;

@@ -23,9 +23,12 @@ export interface CallContext {
   readonly callerNode: NodeId;
   /** The agent that called, as its node says; undefined for a call made by the application itself. */
   readonly callerAgent: AgentId | undefined;
-  /** Aborts at the deadline, when the caller cancels, when it is gone, and when the agent is unregistered. */
+  /**
+   * Aborts at the deadline, when the caller cancels, when it is gone, and when the agent is unregistered. With an idempotency
+   * key not when the caller is gone, since it may come back for the reply. The reason is a `QuorateError`.
+   */
   readonly signal: AbortSignal;
-  /** Milliseconds left until the caller's deadline. */
+  /** Milliseconds left until the caller's deadline; Infinity for a stream that is not part of a call. */
   remainingMs(): number;
   readonly idempotencyKey: string | undefined;
   readonly trace: TraceContext | undefined;

@@ -237,8 +237,8 @@ describe('bounds', () => {
     expect(await Promise.all([...calls, other])).toEqual(['done', 'done', 'done']);
   });
 
-  test('streams of this node are bounded', async () => {
-    const { a, b } = nodes({ a: { limits: { maxOutgoingStreams: 1 } }, b: {} });
+  test.each(['maxOutgoingStreams', 'maxInboundStreamsPerPeer'])('streams are bounded by %s', async (limit) => {
+    const { a, b } = nodes({ a: { limits: { [limit]: 1 } }, b: {} });
     b.register('agent', async function* () {
       for (;;) yield 'x'.repeat(10_000);
     });
