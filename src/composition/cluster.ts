@@ -12,6 +12,7 @@ import type { NodeId } from '../node-id.ts';
 import { lockDataDir } from '../p2p/data-dir.ts';
 import { loadOrCreateIdentity, nextEpoch } from '../p2p/key-file.ts';
 import { Libp2pNetwork } from '../p2p/libp2p/network.ts';
+import { misbehaviourBanMs, Reputation } from '../p2p/reputation.ts';
 import { MeshMembership } from '../protocols/membership/mesh-membership.ts';
 import { ClusterMessaging, type RegistryHeads } from '../protocols/messaging/cluster.ts';
 import { ClusterRegistry } from '../protocols/registry/cluster-registry.ts';
@@ -38,7 +39,17 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     rng,
     onError,
   });
-  network.on('refused', ({ peer, reason }) => {
+  const reputation = new Reputation(clock);
+  const onMisbehaviour = (peer: NodeId, reason: string): void => {
+    refusals.add(reason);
+    assembly.events.emit('refused', { peer, reason });
+    if (reputation.rejected(peer)) network.ban(peer, misbehaviourBanMs, reason);
+  };
+  network.on('refused', ({ peer, reason, violation }) => {
+    if (violation === true && peer !== undefined) {
+      onMisbehaviour(peer, reason);
+      return;
+    }
     refusals.add(reason);
     assembly.events.emit('refused', { peer, reason });
   });
@@ -66,7 +77,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     rng,
     log: (level, message, data) => options.logger[level](message, data),
   });
-  const membership = makeMembership(assembly, { store, network, replication });
+  const membership = makeMembership(assembly, { store, network, replication, onMisbehaviour });
   const registry = new ClusterRegistry<Custom>({
     self,
     zone: options.zone,
@@ -93,10 +104,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     rng,
     limits: messagingLimits(options.calls),
     onError,
-    onMisbehaviour: (peer, reason) => {
-      refusals.add(`messaging: ${reason}`);
-      assembly.events.emit('refused', { peer, reason });
-    },
+    onMisbehaviour: (peer, reason) => onMisbehaviour(peer, `messaging: ${reason}`),
   });
 
   await lifecycle.start(
@@ -169,9 +177,14 @@ async function openIdentity<Custom>(
 
 function makeMembership<Custom>(
   { options, version, clock, rng, events, fail }: Assembly<Custom>,
-  parts: { readonly store: FeedStore; readonly network: Libp2pNetwork; readonly replication: Replication },
+  parts: {
+    readonly store: FeedStore;
+    readonly network: Libp2pNetwork;
+    readonly replication: Replication;
+    readonly onMisbehaviour: (peer: NodeId, reason: string) => void;
+  },
 ): MeshMembership {
-  const { store, network, replication } = parts;
+  const { store, network, replication, onMisbehaviour } = parts;
   const membership = new MeshMembership(
     { feeds: store, network, clock, rng },
     {
@@ -187,6 +200,7 @@ function makeMembership<Custom>(
       digest: () => replication.digest(),
       onPeerDigest: (peer, digest) => replication.onPeerDigest(peer, digest),
       flush: () => replication.flush(),
+      onMisbehaviour: (peer, reason) => onMisbehaviour(peer, `membership: ${reason}`),
     },
   );
   membership.on('change', (change) => events.emit('member', change));

@@ -58,6 +58,8 @@ export interface NetworkEvents {
     /** Set when a connection was refused in its hello, and by which side. */
     readonly code?: ErrorCode | 'DUPLICATE';
     readonly by?: 'us' | 'them';
+    /** Set when no honest peer sends that, as opposed to a limit that one may meet. */
+    readonly violation?: true;
   };
 }
 

@@ -292,7 +292,7 @@ export class Libp2pNetwork implements Network {
         if (code === 'DUPLICATE') return;
         this.#events.emit('refused', { peer: session.peer, reason: `${code}: ${detail}`, code, by });
       },
-      onViolation: (session, reason) => this.#events.emit('refused', { peer: session.peer, reason }),
+      onViolation: ({ peer }, reason) => this.#events.emit('refused', { peer, reason, violation: true }),
     });
   }
 
@@ -469,7 +469,7 @@ export class Libp2pNetwork implements Network {
         session.channels.delete(ended);
         onEnd();
       },
-      onViolation: (_, reason) => this.#events.emit('refused', { peer: session.peer, reason }),
+      onViolation: ({ peer }, reason) => this.#events.emit('refused', { peer, reason, violation: true }),
     };
     const channel = new Libp2pChannel(stream, session.peer, maxFrameBytes, hooks);
     if (!channel.closed) session.channels.add(channel);

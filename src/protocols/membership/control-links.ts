@@ -38,16 +38,23 @@ export class ControlLinks {
   readonly #network: Network;
   readonly #clock: Clock;
   readonly #onFrame: (peer: NodeId, frame: ControlFrame) => void;
+  readonly #onMalformed: (peer: NodeId) => void;
   readonly #channels = new Map<NodeId, Channel>();
   readonly #waiting = new Map<NodeId, Uint8Array[]>();
   readonly #allowances = new Map<NodeId, Allowance>();
   #stopped = false;
 
   /** To be made before the network starts. */
-  constructor(network: Network, clock: Clock, onFrame: (peer: NodeId, frame: ControlFrame) => void) {
+  constructor(
+    network: Network,
+    clock: Clock,
+    onFrame: (peer: NodeId, frame: ControlFrame) => void,
+    onMalformed: (peer: NodeId) => void,
+  ) {
     this.#network = network;
     this.#clock = clock;
     this.#onFrame = onFrame;
+    this.#onMalformed = onMalformed;
     const limits = { maxFrameBytes: maxControlFrameBytes, maxInboundPerPeer: 2 };
     network.handle(controlProtocol, limits, (channel) => this.#adopt(channel));
   }
@@ -126,6 +133,7 @@ export class ControlLinks {
     if (frame === undefined) {
       this.counters.malformed += 1;
       channel.abort(new Error('Not a control frame.'));
+      this.#onMalformed(channel.peer);
       return;
     }
     this.#onFrame(channel.peer, frame);

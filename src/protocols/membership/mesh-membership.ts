@@ -95,7 +95,12 @@ export class MeshMembership implements Membership {
     const rttMs = (id: NodeId): number | undefined => (id === this.self ? 0 : this.#detector.rttMs(id));
     this.#view = new MembershipView({ self: this.self, liars, removeAfterMs, maxMembers, rttMs });
     this.#links = new Links({ ...defaultLinkTimings, ...this.#options.links }, now);
-    this.#control = new ControlLinks(network, clock, (peer, frame) => this.#onFrame(peer, frame));
+    this.#control = new ControlLinks(
+      network,
+      clock,
+      (peer, frame) => this.#onFrame(peer, frame),
+      (peer) => this.#options.onMisbehaviour?.(peer, 'not a control frame'),
+    );
     this.#dialer = new Dialer(network, clock, timings.dialTimeoutMs, (peer) => this.get(peer)?.addresses ?? []);
     const isMember = (peer: NodeId): boolean => {
       const state = this.get(peer)?.state;

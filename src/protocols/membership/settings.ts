@@ -58,6 +58,8 @@ export interface MeshMembershipOptions {
   readonly synced?: (peer: NodeId) => Promise<void>;
   /** Resolves when all that was written to the feeds is on its way to the others. */
   readonly flush?: () => Promise<void>;
+  /** A peer sent on its control channel what no honest one sends. */
+  readonly onMisbehaviour?: (peer: NodeId, reason: string) => void;
   readonly timings?: Partial<MembershipTimings>;
   readonly detector?: Partial<DetectorTimings>;
   readonly links?: Partial<LinkTimings>;
