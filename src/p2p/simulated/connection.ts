@@ -6,29 +6,34 @@
 import type { NodeId } from '../../node-id.ts';
 import { Admission } from '../admission.ts';
 import type { Hello, Rival } from '../handshake.ts';
-import type { SimulatedChannel } from './channel.ts';
-import type { SimulatedNetwork } from './network.ts';
-import type { SimulatedWorld } from './world.ts';
+import type { ConnectedNode, Medium } from './medium.ts';
 
-export class Endpoint {
-  readonly network: SimulatedNetwork;
+/** What a connection knows of the channels on it. */
+interface ConnectionChannel {
+  readonly protocol: string;
+  readonly inbound: boolean;
+  ended(error: Error | undefined): void;
+}
+
+export class Endpoint<Node extends ConnectedNode = ConnectedNode> {
+  readonly network: Node;
   readonly outbound: boolean;
-  readonly channels = new Set<SimulatedChannel>();
+  readonly channels = new Set<ConnectionChannel>();
   /** Set by `connectEndpoints`. */
-  other!: Endpoint;
+  other!: Endpoint<Node>;
   admission!: Admission;
   /** False once this side knows that the connection is over. */
   alive = true;
   /** True when the peer announced the close. */
   byeReceived = false;
   pongWaiters: (() => void)[] = [];
-  readonly #world: SimulatedWorld;
+  readonly #world: Medium<Node>;
   readonly #ordered: (() => void)[] = [];
   #lastArrival = 0;
   #stalledOrdered = 0;
   #stalledLoose: (() => void)[] = [];
 
-  constructor(world: SimulatedWorld, network: SimulatedNetwork, outbound: boolean) {
+  constructor(world: Medium<Node>, network: Node, outbound: boolean) {
     this.#world = world;
     this.network = network;
     this.outbound = outbound;
@@ -87,9 +92,13 @@ export class Endpoint {
 }
 
 /** Joins two endpoints into a connection; the caller starts the admission on each side. */
-export function connectEndpoints(world: SimulatedWorld, from: SimulatedNetwork, to: SimulatedNetwork): Endpoint {
-  const outbound = new Endpoint(world, from, true);
-  const inbound = new Endpoint(world, to, false);
+export function connectEndpoints<Node extends ConnectedNode>(
+  world: Medium<Node>,
+  from: Node,
+  to: Node,
+): Endpoint<Node> {
+  const outbound = new Endpoint<Node>(world, from, true);
+  const inbound = new Endpoint<Node>(world, to, false);
   outbound.other = inbound;
   inbound.other = outbound;
   return outbound;

@@ -10,8 +10,11 @@ import { type Hello, refusalError, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
 import { misbehaviourBanMs, Reputation } from '../reputation.ts';
 import { joinChannels, SimulatedChannel } from './channel.ts';
-import { admissionOf, connectEndpoints, type Endpoint } from './connection.ts';
-import type { SimulatedProcess, SimulatedWorld } from './world.ts';
+import { admissionOf, type Endpoint as ConnectionEnd, connectEndpoints } from './connection.ts';
+import type { SimulatedProcess, Surroundings } from './medium.ts';
+
+type Endpoint = ConnectionEnd<SimulatedNetwork>;
+type World = Surroundings<SimulatedNetwork>;
 
 export interface SimulatedNetworkOptions {
   /** Name in the address `/memory/<host>/p2p/<id>`. Default `node<n>`, and its old one for a node started again. */
@@ -69,7 +72,7 @@ export class SimulatedNetwork implements Network {
     busyMsPerEvent: 0,
     busyUntil: 0,
   };
-  readonly #world: SimulatedWorld;
+  readonly #world: World;
   readonly #options: SimulatedNetworkOptions;
   readonly #hello: Hello;
   readonly #events: Emitter<NetworkEvents>;
@@ -81,7 +84,7 @@ export class SimulatedNetwork implements Network {
   readonly #reputation: Reputation;
   #state: 'new' | 'started' | 'stopped' = 'new';
 
-  constructor(world: SimulatedWorld, identity: Identity, host: string, options: SimulatedNetworkOptions) {
+  constructor(world: World, identity: Identity, host: string, options: SimulatedNetworkOptions) {
     this.#world = world;
     this.#options = options;
     this.self = identity.id;
@@ -468,7 +471,7 @@ export class SimulatedNetwork implements Network {
   }
 }
 
-function nodeClock(world: SimulatedWorld, process: SimulatedProcess, options: SimulatedNetworkOptions): Clock {
+function nodeClock(world: World, process: SimulatedProcess, options: SimulatedNetworkOptions): Clock {
   const rate = 1 + (options.clockDrift ?? 0);
   const skew = options.wallSkewMs ?? 0;
   return {

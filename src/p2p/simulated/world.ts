@@ -13,6 +13,7 @@ import type { Clock, Rng } from '../../clock.ts';
 import { seededRng } from '../../clock.ts';
 import type { Identity } from '../../identity.ts';
 import { EventQueue, type ScheduledEvent } from './event-queue.ts';
+import type { SimulatedProcess, Surroundings } from './medium.ts';
 import { SimulatedNetwork, type SimulatedNetworkOptions } from './network.ts';
 
 /** Uniform between the two, in virtual milliseconds. */
@@ -49,23 +50,11 @@ interface PartitionRule {
   readonly direction: 'both' | 'leftToRight' | 'rightToLeft';
 }
 
-/** What an event loop does to its events: run, hold, or drop them. */
-export interface SimulatedProcess {
-  state: 'running' | 'paused' | 'crashed';
-  /** Events that came while it was paused or busy. */
-  readonly backlog: (() => void)[];
-  /** True while an event that works off the backlog is scheduled. */
-  workingOff: boolean;
-  /** Virtual milliseconds each event keeps it busy; 0 for a node as fast as it likes. */
-  busyMsPerEvent: number;
-  busyUntil: number;
-}
-
 const defaultDelay: DelayRange = { minMs: 0.2, maxMs: 2 };
 /** Rounds of the event loop after each event: one lets promises settle, the second what they left with setImmediate. */
 const settleRounds = 2;
 
-export class SimulatedWorld {
+export class SimulatedWorld implements Surroundings<SimulatedNetwork> {
   readonly seed: number;
   /** For the test itself; nodes have generators of their own. */
   readonly rng: Rng;
