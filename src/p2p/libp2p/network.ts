@@ -5,16 +5,18 @@ import { Emitter } from '../../emitter.ts';
 import { QuorateError } from '../../errors.ts';
 import type { Identity } from '../../identity.ts';
 import type { NodeId } from '../../node-id.ts';
+import { Bans } from '../bans.ts';
 import { type Hello, helloProtocol, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
-import { type ChannelHooks, Libp2pChannel } from './channel.ts';
 import { inboundFailure } from './dial-error.ts';
 import { Dialer, withoutPeer } from './dialer.ts';
 import { Gossip } from './gossip.ts';
 import { checkNetworkKey, protectorOf } from './network-key.ts';
 import { createNode, type Node } from './node.ts';
+import { SelfMeetings } from './self-meeting.ts';
 import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
+import { isUnsupported, Streams } from './streams.ts';
 import { type Observation, observationOf, SocketLedger } from './transport.ts';
 
 export interface Libp2pNetworkOptions {
@@ -44,19 +46,7 @@ export interface Libp2pNetworkOptions {
   readonly onError: (error: unknown, where: string) => void;
 }
 
-interface Handler {
-  readonly limits: ChannelLimits;
-  readonly onChannel: (channel: Channel) => void;
-  /** Open inbound channels by peer. */
-  readonly open: Map<NodeId, number>;
-}
-
-/** A channel whose protocol this node does not handle itself takes frames up to this length. */
-const defaultMaxFrameBytes = 4_194_304;
-const maxBans = 10_000;
 const identifyProtocol = '/ipfs/id/1.0.0';
-/** How long an inbound meeting with ourselves may trail the outbound one. */
-const metOurselvesMs = 300;
 
 export class Libp2pNetwork implements Network {
   readonly self: NodeId;
@@ -67,9 +57,9 @@ export class Libp2pNetwork implements Network {
   readonly #sessions: Sessions;
   readonly #gossip: Gossip;
   readonly #dialer: Dialer;
-  readonly #handlers = new Map<string, Handler>();
-  readonly #bans = new Map<NodeId, number>();
-  readonly #selfMeetings = new Set<() => void>();
+  readonly #streams: Streams;
+  readonly #bans: Bans;
+  readonly #selfMeetings: SelfMeetings;
   #node: Node | undefined;
   #state: 'new' | 'started' | 'stopped' = 'new';
   #stopping: Promise<void> | undefined;
@@ -80,7 +70,15 @@ export class Libp2pNetwork implements Network {
     this.self = options.identity.id;
     this.#clock = options.clock ?? realClock;
     this.#events = new Emitter((error, type) => this.#reportError(error, `listener of ${type}`));
+    this.#bans = new Bans(this.#clock);
+    this.#selfMeetings = new SelfMeetings(this.#clock);
     this.#sessions = this.#newSessions();
+    this.#streams = new Streams({
+      clock: this.#clock,
+      reportError: (error, where) => this.#reportError(error, where),
+      refused: (peer, reason) => this.#events.emit('refused', { peer, reason }),
+      admitted: (connection) => this.#onceAdmitted(connection),
+    });
     this.#gossip = new Gossip({
       clock: this.#clock,
       reportError: (error, where) => this.#reportError(error, where),
@@ -134,7 +132,7 @@ export class Libp2pNetwork implements Network {
               const observation = observationOf(connection);
               if (observation !== undefined) observation.wrongKey = true;
             }),
-      isBanned: (peer) => this.#isBanned(peer.toString() as NodeId),
+      isBanned: (peer) => this.#bans.has(peer.toString() as NodeId),
     });
     this.#listenToConnections(node);
     await this.#handleStreams(node);
@@ -187,13 +185,7 @@ export class Libp2pNetwork implements Network {
       (stream, connection) => this.#guard('hello', () => this.#onHelloStream(stream, connection)),
       { maxInboundStreams: 2, maxOutboundStreams: 2 },
     );
-    for (const [protocol, handler] of this.#handlers) {
-      await libp2p.handle(protocol, (stream, connection) => this.#onStream(protocol, handler, stream, connection), {
-        // The limit per peer is ours; this one per connection only bounds what is counted.
-        maxInboundStreams: handler.limits.maxInboundPerPeer * 2 + 8,
-        maxOutboundStreams: 1_024,
-      });
-    }
+    await this.#streams.start(libp2p);
   }
 
   /**
@@ -204,7 +196,7 @@ export class Libp2pNetwork implements Network {
     for (const protocol of [...node.gossipsub.protocols, identifyProtocol]) {
       const { handler, options } = node.internals.registrar.getHandler(protocol);
       const onlyAdmitted: StreamHandler = async (stream, connection) => {
-        if (await this.#becomesAdmitted(connection)) await handler(stream, connection);
+        if ((await this.#onceAdmitted(connection)) !== undefined) await handler(stream, connection);
         else stream.abort(new Error('The peer is not admitted.'));
       };
       await node.libp2p.handle(protocol, onlyAdmitted, { ...options, force: true });
@@ -223,8 +215,7 @@ export class Libp2pNetwork implements Network {
   }
 
   ban(peer: NodeId, forMs: number, reason: string): void {
-    if (this.#bans.size >= maxBans) this.#dropOldBans();
-    this.#bans.set(peer, this.#clock.now() + forMs);
+    this.#bans.add(peer, forMs);
     this.#events.emit('refused', { peer, reason: `banned: ${reason}` });
     void this.disconnect(peer);
   }
@@ -261,9 +252,10 @@ export class Libp2pNetwork implements Network {
     else session.greetOn(stream);
   }
 
-  async #becomesAdmitted(connection: Connection): Promise<boolean> {
+  async #onceAdmitted(connection: Connection): Promise<Session | undefined> {
     const session = this.#sessions.of(connection);
-    return session?.admitted === true || (await session?.outcome)?.type === 'admitted';
+    if (session === undefined || session.admitted) return session;
+    return (await session.outcome).type === 'admitted' ? session : undefined;
   }
 
   #newSessions(): Sessions {
@@ -323,7 +315,7 @@ export class Libp2pNetwork implements Network {
       isConnected: (peer) => this.isConnected(peer),
       whenConnected: (peer, signal) => this.#whenConnected(peer, signal),
       denial: (peer) => this.#denial(peer),
-      metOurselves: () => this.#metOurselves(),
+      metOurselves: () => this.#selfMeetings.expect(),
       onIdentityInUse: (address) => {
         const reason = `IDENTITY_IN_USE: the node at ${address} has this node's key`;
         this.#events.emit('refused', { peer: this.self, reason, code: 'IDENTITY_IN_USE', by: 'us' });
@@ -348,27 +340,10 @@ export class Libp2pNetwork implements Network {
     });
   }
 
-  #metOurselves(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const met = (): void => {
-        timer.cancel();
-        this.#selfMeetings.delete(met);
-        resolve(true);
-      };
-      const timer = this.#clock.after(metOurselvesMs, () => {
-        this.#selfMeetings.delete(met);
-        resolve(false);
-      });
-      this.#selfMeetings.add(met);
-    });
-  }
-
   #onInboundFailure(error: unknown, observation: Observation): void {
     if (this.#state !== 'started') return;
     if (/dial self/i.test(String(error))) {
-      const meetings = [...this.#selfMeetings];
-      for (const met of meetings) met();
-      if (meetings.length > 0 || this.#dialer.dialling) return;
+      if (this.#selfMeetings.met() || this.#dialer.dialling) return;
       const reason = "IDENTITY_IN_USE: another process with this node's key dialled it";
       this.#events.emit('refused', { peer: this.self, reason, code: 'IDENTITY_IN_USE', by: 'us' });
       return;
@@ -380,100 +355,23 @@ export class Libp2pNetwork implements Network {
 
   #denial(peer: NodeId): string | undefined {
     if (this.#state !== 'started') return 'this node is stopping';
-    if (this.#isBanned(peer)) return 'this peer is banned here for misbehaviour';
+    if (this.#bans.has(peer)) return 'this peer is banned here for misbehaviour';
     const { allow } = this.#options;
     return allow !== undefined && !allow.includes(peer) ? `${peer} is not on the allow-list` : undefined;
-  }
-
-  #isBanned(peer: NodeId): boolean {
-    const until = this.#bans.get(peer);
-    if (until === undefined) return false;
-    if (this.#clock.now() < until) return true;
-    this.#bans.delete(peer);
-    return false;
-  }
-
-  #dropOldBans(): void {
-    const now = this.#clock.now();
-    for (const [peer, until] of this.#bans) if (until <= now) this.#bans.delete(peer);
-    const oldest = this.#bans.keys().next().value;
-    if (this.#bans.size >= maxBans && oldest !== undefined) this.#bans.delete(oldest);
   }
 
   // Channels.
 
   handle(protocol: string, limits: ChannelLimits, onChannel: (channel: Channel) => void): void {
     if (this.#state !== 'new') throw new Error('Handlers are set before start.');
-    this.#handlers.set(protocol, { limits, onChannel, open: new Map() });
+    this.#streams.handle(protocol, limits, onChannel);
   }
 
   async open(peer: NodeId, protocol: string, options: { signal?: AbortSignal } = {}): Promise<Channel> {
     options.signal?.throwIfAborted();
     const session = this.#sessions.live(peer);
-    if (session === undefined) {
-      const message = `${peer} is not connected. Connect to it first.`;
-      throw new QuorateError('PEER_UNREACHABLE', message, { peer });
-    }
-    const maxFrameBytes = this.#handlers.get(protocol)?.limits.maxFrameBytes ?? defaultMaxFrameBytes;
-    try {
-      const stream = await session.connection.newStream(protocol, options.signal === undefined ? {} : options);
-      return this.#newChannel(stream, session, maxFrameBytes, () => undefined);
-    } catch (cause) {
-      if (options.signal?.aborted === true) throw options.signal.reason;
-      const why = isUnsupported(cause) ? `it does not speak ${protocol}` : `no stream for ${protocol} could be opened`;
-      throw new QuorateError('PEER_UNREACHABLE', `${peer} cannot be reached: ${why}.`, { peer, protocol }, { cause });
-    }
-  }
-
-  async #onStream(protocol: string, handler: Handler, stream: Stream, connection: Connection): Promise<void> {
-    try {
-      const session = this.#sessions.of(connection);
-      if (session === undefined || !(await this.#becomesAdmitted(connection))) {
-        stream.abort(new Error('The peer is not admitted.'));
-        return;
-      }
-      this.#accept(protocol, handler, stream, session);
-    } catch (error) {
-      this.#reportError(error, `stream of ${protocol}`);
-      stream.abort(error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  #accept(protocol: string, handler: Handler, stream: Stream, session: Session): void {
-    const { peer } = session;
-    const open = handler.open.get(peer) ?? 0;
-    if (open >= handler.limits.maxInboundPerPeer) {
-      stream.abort(new Error('Too many channels of this protocol.'));
-      this.#events.emit('refused', { peer, reason: `more than ${open} channels of ${protocol}` });
-      return;
-    }
-    handler.open.set(peer, open + 1);
-    const channel = this.#newChannel(stream, session, handler.limits.maxFrameBytes, () => {
-      const left = (handler.open.get(peer) ?? 1) - 1;
-      if (left > 0) handler.open.set(peer, left);
-      else handler.open.delete(peer);
-    });
-    try {
-      handler.onChannel(channel);
-    } catch (error) {
-      this.#reportError(error, `handler of ${protocol}`);
-      channel.abort(error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-
-  #newChannel(stream: Stream, session: Session, maxFrameBytes: number, onEnd: () => void): Libp2pChannel {
-    const hooks: ChannelHooks = {
-      clock: this.#clock,
-      reportError: (error, where) => this.#reportError(error, where),
-      onEnd: (ended) => {
-        session.channels.delete(ended);
-        onEnd();
-      },
-      onViolation: ({ peer }, reason) => this.#events.emit('refused', { peer, reason, violation: true }),
-    };
-    const channel = new Libp2pChannel(stream, session.peer, maxFrameBytes, hooks);
-    if (!channel.closed) session.channels.add(channel);
-    return channel;
+    if (session !== undefined) return this.#streams.open(session, protocol, options.signal);
+    throw new QuorateError('PEER_UNREACHABLE', `${peer} is not connected. Connect to it first.`, { peer });
   }
 
   // Broadcast.
@@ -525,10 +423,6 @@ export class Libp2pNetwork implements Network {
       // The reporter itself broke; an exception here would end the process from inside libp2p.
     }
   }
-}
-
-function isUnsupported(error: unknown): boolean {
-  return error instanceof Error && error.name === 'UnsupportedProtocolError';
 }
 
 function stopped(): QuorateError {

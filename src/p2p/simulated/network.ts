@@ -6,6 +6,7 @@ import { Emitter } from '../../emitter.ts';
 import { QuorateError } from '../../errors.ts';
 import type { Identity } from '../../identity.ts';
 import type { NodeId } from '../../node-id.ts';
+import { Bans } from '../bans.ts';
 import { type Hello, refusalError, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
 import { misbehaviourBanMs, Reputation } from '../reputation.ts';
@@ -80,7 +81,7 @@ export class SimulatedNetwork implements Network {
   readonly #topics = new Map<string, Topic>();
   /** Connections of this side, admitted or not. */
   readonly #endpoints = new Set<Endpoint>();
-  readonly #bans = new Map<NodeId, number>();
+  readonly #bans: Bans;
   readonly #reputation: Reputation;
   #state: 'new' | 'started' | 'stopped' = 'new';
 
@@ -92,6 +93,7 @@ export class SimulatedNetwork implements Network {
     this.rng = options.rng ?? seededRng(world.seed);
     this.clock = nodeClock(world, this.process, options);
     this.#reputation = new Reputation(this.clock);
+    this.#bans = new Bans(this.clock);
     this.#events = new Emitter((error, type) => this.reportError(error, `listener of ${type}`));
     this.#hello = {
       wireMin: options.wireVersions?.min ?? wireVersions.min,
@@ -258,7 +260,7 @@ export class SimulatedNetwork implements Network {
 
   #denial(peer: NodeId): string | undefined {
     if (!this.listening) return 'this node is stopping';
-    if (this.clock.now() < (this.#bans.get(peer) ?? 0)) return 'this peer is banned here for misbehaviour';
+    if (this.#bans.has(peer)) return 'this peer is banned here for misbehaviour';
     const { allow } = this.#options;
     return allow !== undefined && !allow.includes(peer) ? `${peer} is not on the allow-list` : undefined;
   }
@@ -272,7 +274,7 @@ export class SimulatedNetwork implements Network {
   }
 
   ban(peer: NodeId, forMs: number, reason: string): void {
-    this.#bans.set(peer, this.clock.now() + forMs);
+    this.#bans.add(peer, forMs);
     this.#refused(peer, `banned: ${reason}`);
     for (const endpoint of this.#endpointsOf(peer)) this.#closeConnection(endpoint);
   }
