@@ -37,6 +37,7 @@ import {
   probeTimeoutMs,
   type Subject,
   silenceLimitMs,
+  usualTimeoutMs,
   type Watch,
   type WatchStatus,
 } from './watch.ts';
@@ -193,7 +194,7 @@ export class FailureDetector {
 
   #onDialFailed(peer: NodeId, refused: boolean): void {
     const watch = this.#watches.get(peer);
-    if (watch === undefined || watch.linked) return;
+    if (watch === undefined || watch.linked || !watch.dialling) return;
     watch.dialling = false;
     watch.silentSince ??= this.#now;
     watch.misses += 1;
@@ -213,6 +214,7 @@ export class FailureDetector {
   }
 
   #onFrame(peer: NodeId, frame: PeerFrame): void {
+    if (frame.type === 'ack') this.#measure(peer, frame.seq);
     this.#heard(peer);
     switch (frame.type) {
       case 'probe':
@@ -233,13 +235,21 @@ export class FailureDetector {
     }
   }
 
-  #onAck(peer: NodeId, seq: number): void {
+  /**
+   * A round-trip time, once per silence and bounded: after a stop all its answers come together, and would
+   * else make the next stop harder to notice.
+   */
+  #measure(peer: NodeId, seq: number): void {
     const probe = this.#probes.get(seq);
-    if (probe?.to !== peer) return;
-    this.#probes.delete(seq);
     const watch = this.#watches.get(peer);
-    if (watch !== undefined) observeRtt(watch, this.#now - probe.at);
-    const relay = this.#indirect.takeRelay(seq);
+    if (probe?.to !== peer || watch === undefined) return;
+    const most = 2 * usualTimeoutMs(watch, this.timings);
+    observeRtt(watch, Math.min(most, this.#now - probe.at));
+  }
+
+  #onAck(peer: NodeId, seq: number): void {
+    if (this.#probes.get(seq)?.to === peer) this.#probes.delete(seq);
+    const relay = this.#indirect.takeRelay(seq, peer);
     if (relay === undefined) return;
     this.#emit({ type: 'send', to: relay.asker, frame: { type: 'ping-reply', seq: relay.seq, ok: true } });
   }
@@ -252,7 +262,7 @@ export class FailureDetector {
     }
     const watch = this.#watches.get(target);
     const ours = watch?.linked === true ? this.#probe(watch) : this.#sendProbe(target);
-    this.#indirect.relay(ours, { asker, seq, until: this.#now + 2 * this.timings.minTimeoutMs });
+    this.#indirect.relay(ours, { asker, target, seq, until: this.#now + 2 * this.timings.minTimeoutMs });
   }
 
   #onPingReply(helper: NodeId, seq: number, ok: boolean): void {
@@ -401,7 +411,13 @@ export class FailureDetector {
     }
     watch.standing = false;
     watch.status = 'ok';
+    if (watch.misses > 0) this.#forgetProbes(peer);
     clearSilence(watch);
+  }
+
+  /** The answers to missed probes may still come, all together after a stop, and say nothing of the link. */
+  #forgetProbes(peer: NodeId): void {
+    for (const [seq, { to }] of this.#probes) if (to === peer) this.#probes.delete(seq);
   }
 
   /** When the silence becomes an accusation; infinite while there is none, or others reach the subject. */

@@ -7,6 +7,7 @@ const maxPending = 256;
 
 interface Relay {
   readonly asker: NodeId;
+  readonly target: NodeId;
   /** The asker's number. */
   readonly seq: number;
   readonly until: number;
@@ -37,8 +38,10 @@ export class IndirectProbes {
     this.#relays.set(probeSeq, relay);
   }
 
-  takeRelay(probeSeq: number): Relay | undefined {
+  /** What the answer of `target` to our probe is good for. */
+  takeRelay(probeSeq: number, target: NodeId): Relay | undefined {
     const relay = this.#relays.get(probeSeq);
+    if (relay?.target !== target) return undefined;
     this.#relays.delete(probeSeq);
     return relay;
   }

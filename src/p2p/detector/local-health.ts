@@ -8,13 +8,14 @@ import { type DetectorTimings, maxHealth } from './timings.ts';
 /** Each such piece of a stall costs one point. */
 const stallPerPointMs = 500;
 const recoveryMs = 1_000;
+const lagHalfLifeMs = 1_000;
 
 export class LocalHealth {
   readonly #timings: DetectorTimings;
   #score = 0;
   #scoreAt: number;
   #lagMs = 0;
-  #lagAt = Number.NEGATIVE_INFINITY;
+  #lagAt = 0;
 
   constructor(timings: DetectorTimings, now: number) {
     this.#timings = timings;
@@ -26,9 +27,12 @@ export class LocalHealth {
     return this.#score;
   }
 
-  /** The worst lag of the last seconds. */
+  /**
+   * The worst lag lately, halved with every second since. A process that is always late confesses that all the time;
+   * one that was stopped once is soon judged like any other, or its next stop would be excused by the last one.
+   */
   lagMs(now: number): number {
-    return now - this.#lagAt > this.#timings.lagMemoryMs ? 0 : this.#lagMs;
+    return Math.floor(this.#lagMs * 2 ** ((this.#lagAt - now) / lagHalfLifeMs));
   }
 
   rememberLag(lagMs: number, now: number): void {

@@ -19,7 +19,7 @@ export interface DetectorTimings {
   readonly tickMs: number;
   /** A call later than this counts as a stall of our own event loop. Guess: above any honest garbage collection. */
   readonly stallMs: number;
-  /** How long a stall or lag, our own or a peer's, is remembered. */
+  /** How long the lag that a peer confessed is remembered. */
   readonly lagMemoryMs: number;
 }
 

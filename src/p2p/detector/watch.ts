@@ -117,10 +117,15 @@ function excusedLagMs(watch: Watch, timings: DetectorTimings, now: number): numb
   return Math.min(maxExcusedLagMs, Math.max(0, watch.lagMs - timings.stallMs));
 }
 
+/** How long an answer may take when all is well, learned from those before (RFC 6298). */
+export function usualTimeoutMs(watch: Watch, timings: DetectorTimings): number {
+  const adaptive = watch.rttMs === undefined ? timings.minTimeoutMs : watch.rttMs + 4 * watch.rttVarMs;
+  return Math.max(timings.minTimeoutMs, adaptive);
+}
+
 /** How long one probe may stay unanswered. */
 export function probeTimeoutMs(watch: Watch, timings: DetectorTimings, health: number, now: number): number {
-  const adaptive = watch.rttMs === undefined ? timings.minTimeoutMs : watch.rttMs + 4 * watch.rttVarMs;
-  const patient = Math.max(timings.minTimeoutMs, adaptive) * (1 + health) + excusedLagMs(watch, timings, now);
+  const patient = usualTimeoutMs(watch, timings) * (1 + health) + excusedLagMs(watch, timings, now);
   return Math.min(timings.maxTimeoutMs, patient);
 }
 

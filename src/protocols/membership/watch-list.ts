@@ -55,10 +55,7 @@ export class WatchList {
     if (key !== this.#wanted) {
       this.#wanted = key;
       this.#await();
-      for (const id of this.#watched) {
-        // Whoever is out of the rings is no neighbour any more; if it is accused it stays watched as such.
-        if (!this.#view.rings.has(id)) this.#watched.delete(id);
-      }
+      for (const id of this.#watched) if (!this.#view.rings.has(id) && !this.#isDue(id)) this.#watched.delete(id);
       for (const id of wanted) if (this.#watched.size < atOnce) this.#watched.add(id);
     }
     this.#tell();
@@ -76,9 +73,16 @@ export class WatchList {
     this.#timer?.cancel();
     this.#timer = this.#clock.after(Math.max(0, delay), () => {
       this.#unrestSince = undefined;
-      this.#watched = new Set(this.#view.rings.subjectsOf(this.#self));
+      const due = [...this.#watched].filter((id) => this.#isDue(id));
+      this.#watched = new Set([...this.#view.rings.subjectsOf(this.#self), ...due]);
       this.#tell();
     });
+  }
+
+  /** Others found it unreachable, and we owe our own finding: the more votes, the less a verdict hangs on one of them. */
+  #isDue(id: NodeId): boolean {
+    if (this.#view.get(id)?.state !== 'unreachable') return false;
+    return this.#view.rings.observersOf(id).includes(this.#self);
   }
 
   #tell(): void {
