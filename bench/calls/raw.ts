@@ -1,6 +1,6 @@
 /** One side of the calls benchmark on a bare libp2p stream with TLS: frames of the payload as JSON, echoed. */
 import { generateKeyPair } from '@libp2p/crypto/keys';
-import type { Stream } from '@libp2p/interface';
+import type { Logger, Stream } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { tls } from '@libp2p/tls';
 import { multiaddr } from '@multiformats/multiaddr';
@@ -11,7 +11,16 @@ import { payload, serveParent, tell } from './side.ts';
 
 const [side, address] = process.argv.slice(2);
 const protocol = '/bench/raw/1';
+
+/** libp2p's own logger formats a line for each frame even when nobody reads it; a fair reference does without. */
+const silent: Logger = Object.assign(() => undefined, {
+  error: () => undefined,
+  trace: () => undefined,
+  enabled: false,
+  newScope: () => silent,
+});
 const node = await createLibp2p({
+  logger: { forComponent: () => silent },
   privateKey: await generateKeyPair('Ed25519'),
   addresses: { listen: side === 'callee' ? ['/ip4/127.0.0.1/tcp/0'] : [] },
   transports: [tcp()],
