@@ -1,5 +1,4 @@
 /** The simulated `Network` of one node: the same contract as the libp2p one, on a world's virtual time. */
-import { createHash } from 'node:crypto';
 import type { Clock, Rng } from '../../clock.ts';
 import { seededRng } from '../../clock.ts';
 import { Emitter } from '../../emitter.ts';
@@ -9,9 +8,9 @@ import type { NodeId } from '../../node-id.ts';
 import { Bans } from '../bans.ts';
 import { type Hello, refusalError, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
-import { misbehaviourBanMs, Reputation } from '../reputation.ts';
 import { joinChannels, SimulatedChannel } from './channel.ts';
 import { admissionOf, type Endpoint as ConnectionEnd, connectEndpoints } from './connection.ts';
+import { Flood, type Neighbour } from './flood.ts';
 import type { SimulatedProcess, Surroundings } from './medium.ts';
 
 type Endpoint = ConnectionEnd<SimulatedNetwork>;
@@ -46,17 +45,8 @@ interface DialOutcome {
   settled(): boolean;
 }
 
-interface Topic {
-  readonly maxBytes: number;
-  readonly validate: (data: Uint8Array, from: NodeId) => Verdict | Promise<Verdict>;
-  /** Message hash → virtual time it was first seen. */
-  readonly seen: Map<string, number>;
-}
-
 /** A channel whose protocol this node does not handle itself takes frames up to this length. Like the real one. */
 const defaultMaxFrameBytes = 4_194_304;
-const seenForMs = 120_000;
-const maxSeen = 100_000;
 /** How long an older connection of the same identity has to answer. */
 const probeTimeoutMs = 1_000;
 
@@ -78,11 +68,10 @@ export class SimulatedNetwork implements Network {
   readonly #hello: Hello;
   readonly #events: Emitter<NetworkEvents>;
   readonly #handlers = new Map<string, Handler>();
-  readonly #topics = new Map<string, Topic>();
   /** Connections of this side, admitted or not. */
   readonly #endpoints = new Set<Endpoint>();
   readonly #bans: Bans;
-  readonly #reputation: Reputation;
+  readonly #flood: Flood;
   #state: 'new' | 'started' | 'stopped' = 'new';
 
   constructor(world: World, identity: Identity, host: string, options: SimulatedNetworkOptions) {
@@ -92,9 +81,20 @@ export class SimulatedNetwork implements Network {
     this.host = host;
     this.rng = options.rng ?? seededRng(world.seed);
     this.clock = nodeClock(world, this.process, options);
-    this.#reputation = new Reputation(this.clock);
     this.#bans = new Bans(this.clock);
     this.#events = new Emitter((error, type) => this.reportError(error, `listener of ${type}`));
+    this.#flood = new Flood({
+      self: this.self,
+      clock: this.clock,
+      rng: world.rng,
+      faults: world.options,
+      counters: this.counters,
+      neighbours: () => this.#neighbours(),
+      isRunning: () => this.listening,
+      isConnected: (peer) => this.isConnected(peer),
+      ban: (peer, forMs, reason) => this.ban(peer, forMs, reason),
+      reportError: (error, where) => this.reportError(error, where),
+    });
     this.#hello = {
       wireMin: options.wireVersions?.min ?? wireVersions.min,
       wireMax: options.wireVersions?.max ?? wireVersions.max,
@@ -399,77 +399,31 @@ export class SimulatedNetwork implements Network {
     return undefined;
   }
 
-  // Broadcast: flooding over the connections, as gossipsub with flood publishing looks from outside.
+  // Broadcast.
 
-  subscribe(topic: string, maxBytes: number, validate: Topic['validate']): void {
+  subscribe(
+    topic: string,
+    maxBytes: number,
+    validate: (data: Uint8Array, from: NodeId) => Verdict | Promise<Verdict>,
+  ): void {
     if (this.#state !== 'new') throw new Error('Topics are set before start.');
-    this.#topics.set(topic, { maxBytes, validate, seen: new Map() });
+    this.#flood.subscribe(topic, maxBytes, validate);
   }
 
   async publish(topic: string, data: Uint8Array): Promise<void> {
     if (!this.listening) throw stopped();
-    const state = this.#topics.get(topic);
-    if (state === undefined) throw new Error(`publish: this node is not subscribed to ${topic}`);
-    if (data.length > state.maxBytes) {
-      throw new QuorateError(
-        'PAYLOAD_TOO_LARGE',
-        `A message of ${data.length} bytes is over the limit of ${state.maxBytes} of ${topic}. Send it in pieces.`,
-        { topic, length: data.length, maxBytes: state.maxBytes },
-      );
-    }
-    const copy = data.slice();
-    this.#markSeen(state, hashOf(copy));
-    this.#flood(topic, copy, undefined);
+    this.#flood.publish(topic, data);
   }
 
-  #flood(topic: string, data: Uint8Array, except: NodeId | undefined): void {
-    const { rng, options } = this.#world;
+  *#neighbours(): Iterable<Neighbour> {
     for (const peer of this.peers()) {
-      if (peer === except) continue;
       const endpoint = this.#liveEndpoint(peer);
       if (endpoint === undefined) continue;
-      this.counters.bytesSent += data.length;
-      const deliver = (): void => void endpoint.other.network.#receive(topic, data, this.self);
-      const copies = rng.float() < options.broadcastDuplication ? 2 : 1;
-      for (let copy = 0; copy < copies; copy++) {
-        if (rng.float() < options.broadcastLoss) continue;
-        const delays = rng.float() < options.broadcastReordering ? 1 + rng.below(20) : 1;
-        endpoint.transmitLoose(deliver, delays);
-      }
+      yield {
+        peer,
+        transmit: (deliver, delays) => endpoint.transmitLoose(() => deliver(endpoint.other.network.#flood), delays),
+      };
     }
-  }
-
-  async #receive(topic: string, data: Uint8Array, from: NodeId): Promise<void> {
-    const state = this.#topics.get(topic);
-    if (!this.listening || state === undefined || !this.isConnected(from)) return;
-    this.counters.bytesReceived += data.length;
-    let verdict: Verdict = 'reject';
-    if (data.length <= state.maxBytes) {
-      if (!this.#markSeen(state, hashOf(data))) return;
-      try {
-        verdict = await state.validate(data.slice(), from);
-      } catch (error) {
-        this.reportError(error, `validator of ${topic}`);
-        verdict = 'ignore';
-      }
-    }
-    if (!this.listening) return;
-    if (verdict === 'accept') this.#flood(topic, data, from);
-    if (verdict === 'reject' && this.#reputation.rejected(from)) {
-      this.ban(from, misbehaviourBanMs, 'too many rejected messages');
-    }
-  }
-
-  /** False when the message was seen before. */
-  #markSeen(topic: Topic, hash: string): boolean {
-    const now = this.clock.now();
-    for (const [old, at] of topic.seen) {
-      if (now - at < seenForMs && topic.seen.size < maxSeen) break;
-      topic.seen.delete(old);
-    }
-    if (topic.seen.has(hash)) return false;
-    topic.seen.set(hash, now);
-    return true;
   }
 }
 
@@ -501,10 +455,6 @@ function parseAddress(address: string): { host: string; id: NodeId | undefined }
     throw new QuorateError('INVALID_ARGUMENT', `"${address}" is no address of the simulated network.`, { address });
   }
   return { host: match[1], id: match[2] as NodeId | undefined };
-}
-
-function hashOf(data: Uint8Array): string {
-  return createHash('sha256').update(data).digest('base64');
 }
 
 function unreachable(address: string, why: string): QuorateError {
