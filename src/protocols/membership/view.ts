@@ -22,6 +22,7 @@
  * else unreachable while there are two others. Without accusers that are accused themselves, the states
  * depend on the set of entries and not on their order.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { NodeId } from '../../node-id.ts';
 import { Rings } from '../../p2p/detector/rings.ts';
 import type { Value } from '../../value.ts';
@@ -77,6 +78,8 @@ interface Verdict {
 
 interface Entry {
   info: MemberInfo;
+  /** The info in `member`. */
+  told: MemberInfo;
   left: boolean;
   /** Undefined while there is no verdict; `isolation` when only our own isolation says so. */
   verdict: Verdict | 'isolation' | undefined;
@@ -240,7 +243,7 @@ export class MembershipView {
       this.#addEntry(author, parsed);
     } else {
       if (entry.info.incarnation !== parsed.info.incarnation) this.#renew(author);
-      entry.info = parsed.info;
+      if (!isDeepStrictEqual(entry.info, parsed.info)) entry.info = parsed.info;
       entry.left = parsed.left;
     }
     this.#dirty.add(author);
@@ -250,7 +253,7 @@ export class MembershipView {
   #addEntry(id: NodeId, { info, left }: SelfEntry): void {
     const since = { now: 0, wall: 0 };
     const member = this.#memberOf(id, info, 'alive', since);
-    this.#entries.set(id, { info, left, verdict: undefined, state: 'alive', since, member });
+    this.#entries.set(id, { info, told: info, left, verdict: undefined, state: 'alive', since, member });
     this.#renew(id);
     this.#fresh.add(id);
   }
@@ -407,9 +410,8 @@ export class MembershipView {
       entry.state = state;
       entry.since = moment;
     }
-    const sameInfo =
-      entry.member.state === state && infoFields.every((field) => entry.member[field] === entry.info[field]);
-    if (previous === state && sameInfo) return;
+    if (!isFresh && previous === state && entry.told === entry.info) return;
+    entry.told = entry.info;
     entry.member = this.#memberOf(id, entry.info, state, entry.since);
     changes.push({ member: entry.member, previous, renewed });
   }
@@ -450,5 +452,3 @@ export class MembershipView {
     });
   }
 }
-
-const infoFields = ['addresses', 'zone', 'roles', 'capacity', 'version', 'incarnation', 'startedAt'] as const;
