@@ -217,7 +217,8 @@ export class Libp2pNetwork implements Network {
   ban(peer: NodeId, forMs: number, reason: string): void {
     this.#bans.add(peer, forMs);
     this.#events.emit('refused', { peer, reason: `banned: ${reason}` });
-    void this.disconnect(peer);
+    // No goodbye: until it is said, the peer could go on with what it is banned for.
+    for (const session of this.#sessions.ofPeer(peer)) session.abort(`banned: ${reason}`);
   }
 
   isConnected(peer: NodeId): boolean {

@@ -55,6 +55,7 @@ export class Session {
   #pongWaiters: ((answered: boolean) => void)[] = [];
   #byeReceived = false;
   #closing = false;
+  #aborted = false;
   #over = false;
   #ended: Promise<void> | undefined;
 
@@ -136,9 +137,11 @@ export class Session {
   }
 
   abort(why: string): void {
-    if (this.#over) return;
+    // Ending the connection ends the hello stream, whose end comes back here: libp2p throws when it is aborted twice.
+    if (this.#over || this.#aborted) return;
+    this.#aborted = true;
     this.#resolveOutcome({ type: 'lost', why });
-    this.connection.abort(new Error(why));
+    this.#cut(new Error(why));
   }
 
   /** The connection is gone. */
@@ -190,16 +193,24 @@ export class Session {
   async #endConnection(): Promise<void> {
     const { clock } = this.#port;
     const timer = clock.after(farewellMs, () => {
-      if (!this.#over) this.connection.abort(new Error('The peer took too long to say goodbye.'));
+      if (!this.#over) this.#cut(new Error('The peer took too long to say goodbye.'));
     });
     try {
       await this.#channel?.close();
       await this.#channel?.gone;
       await this.connection.close();
     } catch (error) {
-      this.connection.abort(error instanceof Error ? error : new Error(String(error)));
+      this.#cut(error instanceof Error ? error : new Error(String(error)));
     } finally {
       timer.cancel();
+    }
+  }
+
+  #cut(reason: Error): void {
+    try {
+      this.connection.abort(reason);
+    } catch (error) {
+      this.#port.reportError(error, 'ending a connection'); // From a timer it would end the process.
     }
   }
 }
