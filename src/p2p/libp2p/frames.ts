@@ -49,7 +49,8 @@ export class FrameParser {
   }
 
   /** Takes the next bytes of the stream; returns what is wrong with them, if anything is. */
-  push(chunk: Uint8Array): FrameViolation | undefined {
+  push(bytes: Uint8Array): FrameViolation | undefined {
+    const chunk = plainBytes(bytes);
     let at = 0;
     while (this.#violation === undefined && at < chunk.length) {
       at = this.#missing === -1 ? this.#readLength(chunk, at) : this.#readBody(chunk, at);
@@ -104,6 +105,12 @@ export class FrameParser {
     this.#pieces = [];
     return chunk.length;
   }
+}
+
+/** The same bytes as a plain Uint8Array: on a Buffer, as sockets give them, `slice` does not copy. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function concat(pieces: readonly Uint8Array[]): Uint8Array {

@@ -23,6 +23,7 @@ import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Verdict } from '../network.ts';
 import { misbehaviourBanMs, Reputation, rejectionsTolerated } from '../reputation.ts';
+import { plainBytes } from './frames.ts';
 
 /** No topic may allow longer messages: larger state travels on channels. */
 const maxMessageBytes = 262_144;
@@ -113,7 +114,7 @@ export class Gossip {
     if (!this.#port.isAdmitted(from)) return 'ignore';
     let verdict: Verdict = 'reject';
     try {
-      if (data.length <= settings.maxBytes) verdict = await settings.validate(data, from);
+      if (data.length <= settings.maxBytes) verdict = await settings.validate(plainBytes(data), from);
     } catch (error) {
       this.#port.reportError(error, `validator of ${topic}`);
       verdict = 'ignore';

@@ -53,7 +53,7 @@ export class SimulatedChannel implements Channel {
       this.abort(frameTooLong(frame.length, this.#maxFrameBytes));
       return false;
     }
-    const copy = frame.slice();
+    const copy = new Uint8Array(frame);
     this.#bytesUnderWay += copy.length;
     this.#endpoint.network.counters.bytesSent += copy.length;
     this.#endpoint.transmit(() => this.other?.receive(copy));

@@ -64,7 +64,7 @@ export class Flood {
         { topic, length: data.length, maxBytes: state.maxBytes },
       );
     }
-    const copy = data.slice();
+    const copy = new Uint8Array(data);
     if (this.#markSeen(state, copy)) this.#pass(topic, copy, undefined);
   }
 
@@ -91,7 +91,7 @@ export class Flood {
     if (data.length <= state.maxBytes) {
       if (!this.#markSeen(state, data)) return;
       try {
-        verdict = await state.validate(data.slice(), from);
+        verdict = await state.validate(new Uint8Array(data), from);
       } catch (error) {
         port.reportError(error, `validator of ${topic}`);
         verdict = 'ignore';
