@@ -14,6 +14,7 @@ export type {
   Membership,
   MembershipEvents,
 } from './protocols/membership/membership.ts';
+export type { AgentLimits } from './protocols/messaging/limits.ts';
 export type {
   AgentHandler,
   CallContext,

@@ -13,6 +13,7 @@ import { Lifecycle } from './lifecycle.ts';
 import type { NodeId } from './node-id.ts';
 import { type MeshOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import type { MemberState, Membership } from './protocols/membership/membership.ts';
+import type { AgentLimits } from './protocols/messaging/limits.ts';
 import type { CallOptions, CastOptions, Messaging, StreamOptions } from './protocols/messaging/messaging.ts';
 import type { AgentRef } from './protocols/messaging/ref.ts';
 import type { Criteria } from './protocols/registry/records.ts';
@@ -36,6 +37,10 @@ export interface Mesh<Custom = Record<string, Value>> extends Messaging, AsyncDi
    * const words = await counter.count('to be or not to be');
    */
   ref<Api>(target: AgentId | Criteria): AgentRef<Api>;
+  /**
+   * Bounds one agent of this process on its own: `maxConcurrent: 1` makes an actor of it. Throws `INVALID_ARGUMENT`.
+   */
+  setAgentLimits(agent: AgentId, limits: AgentLimits): void;
   /** A snapshot of everything about this node; costs as much as the mesh has members and feeds. */
   status(): MeshStatus;
   on<K extends keyof MeshEvents>(type: K, listener: (event: MeshEvents[K]) => void): () => void;
@@ -133,6 +138,10 @@ class Node<Custom> implements Mesh<Custom> {
 
   ref<Api>(target: AgentId | Criteria): AgentRef<Api> {
     return this.#running.messaging.ref<Api>(target);
+  }
+
+  setAgentLimits(agent: AgentId, limits: AgentLimits): void {
+    this.#running.messaging.setAgentLimits(agent, limits);
   }
 
   on<K extends keyof MeshEvents>(type: K, listener: (event: MeshEvents[K]) => void): () => void {
