@@ -1,4 +1,5 @@
 /** `quorate demo`, which is `npm start`. */
+import { once } from 'node:events';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { QuorateError } from '../../errors.ts';
@@ -26,7 +27,7 @@ export function registerDemo(program: Command, context: CommandContext): void {
     .description('a mesh of real processes indexes a folder and survives the kill of one (npm start)')
     .option('--stay', 'keep the mesh up afterwards, to be joined and asked')
     .option('--indexers <n>', 'indexer processes beside the coordinator', '5')
-    .option('--pace <ms>', 'a batch lasts at least so long; default 120 on a terminal, 0 otherwise')
+    .option('--pace <ms>', 'a batch lasts at least so long; default 120, so that people can follow; 0 with --json')
     .option('--no-kill', 'kill nobody')
     .option('--deadline <s>', 'give up after so many seconds', '120')
     .option('--json', 'print only the summary, as one JSON line')
@@ -44,33 +45,25 @@ async function demo(context: CommandContext, folder: string, options: DemoComman
   const json = options.json === true;
   const indexers = parseNumber('indexers', options.indexers, 4) ?? 5;
   if (indexers > 32) throw new QuorateError('INVALID_ARGUMENT', '--indexers can be 32 at most: each is a process.');
-  const demoOptions: DemoOptions = {
+  const demoOptions: Omit<DemoOptions, 'beforeStop'> = {
     folder,
     indexers: Math.floor(indexers),
-    paceMs: parseNumber('pace', options.pace, 0) ?? (terminal.isTty && !json ? 120 : 0),
+    paceMs: parseNumber('pace', options.pace, 0) ?? (json ? 0 : 120),
     kill: options.kill,
     deadlineMs: (parseNumber('deadline', options.deadline, 1) ?? 120) * 1000,
   };
   const quiet: Terminal = { ...terminal, out: () => undefined, isTty: false };
   let ok = false;
-  const print = (summary: Awaited<ReturnType<typeof runDemo>>): void => {
+  const beforeStop: DemoOptions['beforeStop'] = async (mesh, summary) => {
     ok = summary.ok;
     if (json) terminal.out(`${toJson(summary)}\n`);
     else printSummary(terminal, summary);
-  };
-  const stay: DemoOptions['beforeStop'] = async (mesh, summary) => {
-    print(summary);
+    if (!options.stay) return;
     if (!json) tellHowToJoin(terminal, mesh.status());
-    if (!interrupted.aborted)
-      await new Promise((resolve) => interrupted.addEventListener('abort', resolve, { once: true }));
+    if (!interrupted.aborted) await once(interrupted, 'abort');
   };
   try {
-    const summary = await runDemo(
-      options.stay ? { ...demoOptions, beforeStop: stay } : demoOptions,
-      json ? quiet : terminal,
-      interrupted,
-    );
-    if (!options.stay) print(summary);
+    await runDemo({ ...demoOptions, beforeStop }, json ? quiet : terminal, interrupted);
   } catch (error) {
     if (!interrupted.aborted) throw error;
     terminal.err('Interrupted; every process of the mesh was stopped.\n');

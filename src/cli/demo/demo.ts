@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
 import { type Accusation, type ControlServer, createMesh, type Logger, type Mesh, serveControl } from '../../index.ts';
+import { exitCodes } from '../exit-codes.ts';
 import { plural, shortId, type Terminal } from '../output.ts';
 import { capability } from './contract.ts';
 import { type Batch, type Corpus, cutIntoBatches, readCorpus } from './corpus.ts';
@@ -25,18 +26,15 @@ export interface DemoOptions {
   /** The whole job must end within this time, milliseconds. */
   readonly deadlineMs: number;
   /** Called when all is done and verified, before the mesh is stopped. */
-  readonly beforeStop?: (mesh: Mesh, summary: DemoSummary) => Promise<void>;
+  readonly beforeStop: (mesh: Mesh, summary: DemoSummary) => Promise<void>;
 }
 
 const zones = ['east', 'west'];
 const quietMs = 1_500;
+const stopLimitMs = 20_000;
 
-/** Resolves with what happened, right or wrong. Rejects when it could not be finished in time. */
-export async function runDemo(
-  options: DemoOptions,
-  terminal: Terminal,
-  interrupted: AbortSignal,
-): Promise<DemoSummary> {
+/** Resolves when all is over, the answer right or wrong. Rejects when it could not be finished in time. */
+export async function runDemo(options: DemoOptions, terminal: Terminal, interrupted: AbortSignal): Promise<void> {
   const corpus = readCorpus(options.folder);
   const view = new JobView(terminal);
   const processes = new IndexerProcesses();
@@ -49,17 +47,26 @@ export async function runDemo(
   try {
     const summary = await demo.run();
     clearTimeout(timer);
-    if (options.beforeStop !== undefined) await demo.hold(options.beforeStop, summary);
-    return summary;
+    await demo.hold(options.beforeStop, summary);
   } catch (error) {
     for (const complaint of processes.complaints) terminal.err(`${complaint}\n`);
     throw error;
   } finally {
     clearTimeout(timer);
     view.endProgress();
+    giveUpAfter(stopLimitMs, terminal);
     await processes.stop();
     await demo.stop();
   }
+}
+
+/** Something that hangs while it stops must not keep whoever started this waiting. */
+function giveUpAfter(ms: number, terminal: Terminal): void {
+  const giveUp = (): never => {
+    terminal.err(`The mesh did not stop within ${ms / 1000} s; its processes are killed.\n`);
+    process.exit(exitCodes.failure);
+  };
+  setTimeout(giveUp, ms).unref();
 }
 
 class Demo {
@@ -106,7 +113,7 @@ class Demo {
     return this.#summarise(mesh, job, batches.length, counts, single, searches, kill);
   }
 
-  async hold(act: NonNullable<DemoOptions['beforeStop']>, summary: DemoSummary): Promise<void> {
+  async hold(act: DemoOptions['beforeStop'], summary: DemoSummary): Promise<void> {
     if (this.#mesh !== undefined) await act(this.#mesh, summary);
   }
 
@@ -125,7 +132,9 @@ class Demo {
     this.#view.line(`Each batch goes to whichever agent that can '${capability}' has the least to do.`);
     if (kill) this.#view.line('Half way, one process is killed with SIGKILL. No server, no broker, no shared disk.');
     if (paceMs > 0)
-      this.#view.line(pc.dim(`A batch is made to last ${paceMs} ms so that you can follow; --pace 0 for full speed.`));
+      this.#view.line(
+        pc.dim(`Each batch is made to last ${paceMs} ms so that you can follow; --pace 0 for full speed.`),
+      );
   }
 
   async #startMesh(): Promise<Mesh> {
