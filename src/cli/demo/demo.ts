@@ -50,7 +50,8 @@ export async function runDemo(options: DemoOptions, terminal: Terminal, interrup
     await demo.hold(options.beforeStop, summary);
   } catch (error) {
     for (const complaint of processes.complaints) terminal.err(`${complaint}\n`);
-    throw error;
+    // Whatever was waited for says only that it was aborted.
+    throw deadline.signal.aborted ? deadline.signal.reason : error;
   } finally {
     clearTimeout(timer);
     view.endProgress();
