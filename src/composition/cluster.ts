@@ -152,6 +152,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
       ...Object.fromEntries([...store.counters].filter(([outcome]) => !ordinaryOutcomes.has(outcome))),
       'registry: malformed entry': registry.refused.malformed,
       'replication: violation': replication.counters.violations,
+      'replication: too many exchanges': replication.counters.exchangesRefused,
     }),
     pendingCalls: () => messaging.status().pending,
   };
