@@ -22,12 +22,13 @@ useCompileCache();
 const [{ processTerminal }, { runCli }] = await Promise.all([import('./output.ts'), import('./program.ts')]);
 
 const interrupt = new AbortController();
-let signals = 0;
+let firstAt: number | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    signals += 1;
+    firstAt ??= performance.now();
     interrupt.abort();
-    if (signals === 2) process.exit(130); // Asked twice: no more goodbyes.
+    // Asked twice: no more goodbyes. Under npm one Ctrl-C arrives twice, from the terminal and from npm.
+    if (performance.now() - firstAt > 500) process.exit(130);
   });
 }
 // `quorate agents | head` closes our standard output early; that is no error.

@@ -48,6 +48,8 @@ describe('the main job', () => {
     await joined.json({ event: 'agent-up' });
     const reply = await quorate(runtime, 'query', 'capabilities=index-text', '--json');
     expect(reply.out.trim().split('\n')).toHaveLength(5);
+    const found = await quorate(runtime, 'call', 'search', 'Unique7letters', '--json');
+    expect(JSON.parse(found.out)).toMatchObject({ files: 1, top: [{ path: 'f7.txt' }] });
     run.kill('SIGINT');
     const { code, out } = await run.ended;
     expect(code).toBe(exitCodes.ok);

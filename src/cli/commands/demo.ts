@@ -54,11 +54,16 @@ async function demo(context: CommandContext, folder: string, options: DemoComman
   };
   const quiet: Terminal = { ...terminal, out: () => undefined, isTty: false };
   let ok = false;
-  const beforeStop: DemoOptions['beforeStop'] = async (mesh, summary) => {
+  const beforeStop: DemoOptions['beforeStop'] = async ({ mesh, summary, search }) => {
     ok = summary.ok;
     if (json) terminal.out(`${toJson(summary)}\n`);
     else printSummary(terminal, summary);
     if (!options.stay) return;
+    const answer = async (text: string): Promise<unknown> => {
+      const { files, agents, top } = await search(String(text));
+      return { files, agents, top: top.slice(0, 5) };
+    };
+    await mesh.registry.register('search', answer, { capabilities: ['search-text'] });
     if (!json) tellHowToJoin(terminal, mesh.status());
     if (!interrupted.aborted) await once(interrupted, 'abort');
   };
@@ -84,7 +89,13 @@ function tellHowToJoin(
     hasNetworkKey: false,
   });
   terminal.out(`${pc.bold('The mesh stays up until Ctrl-C.')} In another terminal:\n`);
-  for (const line of [join, `${command} members`, `${command} agents`, `${command} watch`]) {
+  for (const line of [
+    join,
+    `${command} members`,
+    `${command} agents`,
+    `${command} watch`,
+    `${command} call search 'some words'`,
+  ]) {
     if (line !== undefined) terminal.out(`  ${pc.cyan(line)}\n`);
   }
 }

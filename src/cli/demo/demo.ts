@@ -12,7 +12,7 @@ import { type Batch, type Corpus, cutIntoBatches, readCorpus } from './corpus.ts
 import { IndexJob, type SearchResult } from './job.ts';
 import { type IndexerProcess, IndexerProcesses } from './processes.ts';
 import type { DemoSummary, KillSummary } from './summary.ts';
-import { sameCounts, type TermCounts, topTerms } from './term-index.ts';
+import { sameCounts, type TermCounts, topTerms, wordsOf } from './term-index.ts';
 import { chooseSearches, SingleProcessIndex, sameRanking } from './verification.ts';
 import { JobView } from './view.ts';
 
@@ -26,7 +26,14 @@ export interface DemoOptions {
   /** The whole job must end within this time, milliseconds. */
   readonly deadlineMs: number;
   /** Called when all is done and verified, before the mesh is stopped. */
-  readonly beforeStop: (mesh: Mesh, summary: DemoSummary) => Promise<void>;
+  readonly beforeStop: (finished: FinishedDemo) => Promise<void>;
+}
+
+export interface FinishedDemo {
+  readonly summary: DemoSummary;
+  readonly mesh: Mesh;
+  /** Searches the index that the agents hold. */
+  search(text: string): Promise<SearchResult>;
 }
 
 const zones = ['east', 'west'];
@@ -45,9 +52,9 @@ export async function runDemo(options: DemoOptions, terminal: Terminal, interrup
   );
   const demo = new Demo(options, corpus, view, processes, AbortSignal.any([deadline.signal, interrupted]));
   try {
-    const summary = await demo.run();
+    const finished = await demo.run();
     clearTimeout(timer);
-    await demo.hold(options.beforeStop, summary);
+    await options.beforeStop(finished);
   } catch (error) {
     for (const complaint of processes.complaints) terminal.err(`${complaint}\n`);
     // Whatever was waited for says only that it was aborted.
@@ -94,7 +101,7 @@ class Demo {
     this.#signal = signal;
   }
 
-  async run(): Promise<DemoSummary> {
+  async run(): Promise<FinishedDemo> {
     const batches = cutIntoBatches(this.#corpus, this.#options.indexers * 10);
     this.#tellPlan(batches);
     const mesh = await this.#startMesh();
@@ -111,11 +118,8 @@ class Demo {
     const single = new SingleProcessIndex(this.#corpus);
     const searches = await this.#search(job, single);
     const kill = await this.#describeKill(mesh, job);
-    return this.#summarise(mesh, job, batches.length, counts, single, searches, kill);
-  }
-
-  async hold(act: DemoOptions['beforeStop'], summary: DemoSummary): Promise<void> {
-    if (this.#mesh !== undefined) await act(this.#mesh, summary);
+    const summary = this.#summarise(mesh, job, batches.length, counts, single, searches, kill);
+    return { summary, mesh, search: (text) => job.search(wordsOf(text)) };
   }
 
   async stop(): Promise<void> {

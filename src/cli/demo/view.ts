@@ -29,7 +29,8 @@ export class JobView {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(terminal: Terminal) {
-    this.#terminal = terminal;
+    // A line that wraps cannot be drawn over.
+    this.#terminal = { ...terminal, isTty: terminal.isTty && terminal.columns >= 90 };
   }
 
   /** A heading of its own, with an empty line before it. */
