@@ -20,8 +20,8 @@ export interface DialerPort {
   /** Resolves when the peer is connected, by whatever connection; rejects when the signal aborts. */
   whenConnected(peer: NodeId, signal: AbortSignal): Promise<void>;
   denial(peer: NodeId): string | undefined;
-  /** Whether our own listener met our own dial just now. */
-  metOurselves(): Promise<boolean>;
+  /** Whether a dial begun then, and answered with our own identity, reached our own listener. */
+  metOurselves(since: number): Promise<boolean>;
   onIdentityInUse(address: string): void;
 }
 
@@ -69,6 +69,7 @@ export class Dialer {
   }
 
   async #connection(target: Multiaddr, address: string, signal: AbortSignal): Promise<Connection> {
+    const begun = this.#port.clock.now();
     try {
       return await this.#port.dial(target, signal);
     } catch (cause) {
@@ -77,7 +78,7 @@ export class Dialer {
         const error = dialError(cause, { address, keyed, self, reachedOurselves: false });
         throw error.code === 'WRONG_NETWORK_KEY' ? error : signal.reason;
       }
-      const reachedOurselves = /dial self/i.test(String(cause)) && (await this.#port.metOurselves());
+      const reachedOurselves = /dial self/i.test(String(cause)) && (await this.#port.metOurselves(begun));
       const { keyed, self } = this.#port;
       const error = dialError(cause, { address, keyed, self, reachedOurselves });
       if (error.code === 'IDENTITY_IN_USE') this.#port.onIdentityInUse(address);

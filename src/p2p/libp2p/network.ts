@@ -316,7 +316,7 @@ export class Libp2pNetwork implements Network {
       isConnected: (peer) => this.isConnected(peer),
       whenConnected: (peer, signal) => this.#whenConnected(peer, signal),
       denial: (peer) => this.#denial(peer),
-      metOurselves: () => this.#selfMeetings.expect(),
+      metOurselves: (since) => this.#selfMeetings.explain(since),
       onIdentityInUse: (address) => {
         const reason = `IDENTITY_IN_USE: the node at ${address} has this node's key`;
         this.#events.emit('refused', { peer: this.self, reason, code: 'IDENTITY_IN_USE', by: 'us' });
@@ -343,8 +343,9 @@ export class Libp2pNetwork implements Network {
 
   #onInboundFailure(error: unknown, observation: Observation): void {
     if (this.#state !== 'started') return;
+    const explained = this.#selfMeetings.inboundFailed();
     if (/dial self/i.test(String(error))) {
-      if (this.#selfMeetings.met() || this.#dialer.dialling) return;
+      if (explained || this.#dialer.dialling) return;
       const reason = "IDENTITY_IN_USE: another process with this node's key dialled it";
       this.#events.emit('refused', { peer: this.self, reason, code: 'IDENTITY_IN_USE', by: 'us' });
       return;

@@ -1,8 +1,9 @@
 /**
  * Whether a dial that was answered with our own identity reached ourselves or another process with our key.
  *
- * libp2p fails both alike. But when it was ourselves, our own listener met our own identity too, at the same
- * moment. An address alone would not tell: names and address translation give a node addresses it does not know.
+ * libp2p fails both alike. But when it was ourselves, our own listener lost a connection in the handshake too,
+ * at the same moment. An address alone would not tell: names and address translation give a node addresses it
+ * does not know. A coincidence makes us believe in a self-dial for once; the next dial tells.
  */
 import type { Clock } from '../../clock.ts';
 
@@ -12,29 +13,32 @@ const waitMs = 300;
 export class SelfMeetings {
   readonly #clock: Clock;
   readonly #waiting = new Set<() => void>();
+  #lastFailureAt = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves true when our listener meets ourselves now. */
-  expect(): Promise<boolean> {
+  /** Resolves true when our listener lost a connection since then, or does so soon. */
+  explain(since: number): Promise<boolean> {
+    if (this.#lastFailureAt >= since) return Promise.resolve(true);
     return new Promise((resolve) => {
       const settle = (met: boolean): void => {
         timer.cancel();
-        this.#waiting.delete(onMet);
+        this.#waiting.delete(onFailure);
         resolve(met);
       };
-      const onMet = (): void => settle(true);
+      const onFailure = (): void => settle(true);
       const timer = this.#clock.after(waitMs, () => settle(false));
-      this.#waiting.add(onMet);
+      this.#waiting.add(onFailure);
     });
   }
 
-  /** Our listener met our own identity; true when a dial of ours explains it. */
-  met(): boolean {
+  /** Our listener lost a connection within its handshake; true when a dial of ours waits for this explanation. */
+  inboundFailed(): boolean {
+    this.#lastFailureAt = this.#clock.now();
     const waiting = [...this.#waiting];
-    for (const met of waiting) met();
+    for (const onFailure of waiting) onFailure();
     return waiting.length > 0;
   }
 }
