@@ -21,7 +21,7 @@ export const maxHelloBytes = 1_024;
 export const wireVersions = { min: 1, max: 1 } as const;
 
 /** In UTF-16 units: two such names and the rest of a hello stay below `maxHelloBytes` in any script. */
-const maxNameLength = 128;
+export const maxNameLength = 128;
 const maxDetailLength = 256;
 const instanceLength = 16;
 

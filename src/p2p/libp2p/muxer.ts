@@ -40,8 +40,9 @@ const established = 3;
 
 export function correctedYamux(): () => StreamMuxerFactory {
   const factory = yamux({
-    maxInboundStreams: 256,
-    maxOutboundStreams: 256,
+    // Of all protocols together; each has its own limit per peer.
+    maxInboundStreams: 1_024,
+    maxOutboundStreams: 1_024,
     // Also keeps NATs open. Our own detector notices a dead peer long before.
     enableKeepAlive: true,
     keepAliveInterval: 60_000,

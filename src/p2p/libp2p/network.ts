@@ -4,9 +4,9 @@ import { type Clock, type Rng, realClock, realRng } from '../../clock.ts';
 import { Emitter } from '../../emitter.ts';
 import { QuorateError } from '../../errors.ts';
 import type { Identity } from '../../identity.ts';
-import type { NodeId } from '../../node-id.ts';
+import { isNodeId, type NodeId } from '../../node-id.ts';
 import { Bans } from '../bans.ts';
-import { type Hello, helloProtocol, wireVersions } from '../handshake.ts';
+import { type Hello, helloProtocol, maxNameLength, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
 import { inboundFailure } from './dial-error.ts';
 import { Dialer, withoutPeer } from './dialer.ts';
@@ -66,6 +66,7 @@ export class Libp2pNetwork implements Network {
 
   constructor(options: Libp2pNetworkOptions) {
     if (options.networkKey !== undefined) checkNetworkKey(options.networkKey);
+    checkMeshName(options.meshName);
     this.#options = options;
     this.self = options.identity.id;
     this.#clock = options.clock ?? realClock;
@@ -357,6 +358,7 @@ export class Libp2pNetwork implements Network {
 
   #denial(peer: NodeId): string | undefined {
     if (this.#state !== 'started') return 'this node is stopping';
+    if (!isNodeId(peer)) return 'its identity is no Ed25519 key';
     if (this.#bans.has(peer)) return 'this peer is banned here for misbehaviour';
     const { allow } = this.#options;
     return allow !== undefined && !allow.includes(peer) ? `${peer} is not on the allow-list` : undefined;
@@ -425,6 +427,12 @@ export class Libp2pNetwork implements Network {
       // The reporter itself broke; an exception here would end the process from inside libp2p.
     }
   }
+}
+
+function checkMeshName(meshName: string): void {
+  if (meshName.length > 0 && meshName.length <= maxNameLength) return;
+  const text = `A mesh name has 1 to ${maxNameLength} characters; this one has ${meshName.length}.`;
+  throw new QuorateError('INVALID_OPTIONS', text, { option: 'meshName', length: meshName.length });
 }
 
 function stopped(): QuorateError {

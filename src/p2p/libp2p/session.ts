@@ -186,7 +186,10 @@ export class Session {
   }
 
   #send(frame: HelloFrame): void {
-    this.#channel?.send(encodeHelloFrame(frame));
+    const channel = this.#channel;
+    if (channel === undefined || channel.closed) return;
+    // A peer that asks without reading the answers: an honest one never gets near the mark.
+    if (!channel.send(encodeHelloFrame(frame))) this.abort('it does not read its hello stream');
   }
 
   /** Flushes the hello stream, then closes; never rejects, and never takes much longer than a second. */
