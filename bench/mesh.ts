@@ -126,7 +126,9 @@ async function startAll(): Promise<{ lastStartAt: number }> {
     shares[at] = (shares[at] ?? 0) + 1;
   await Promise.all(
     hosts.map(async (host, at) => {
-      for (let n = 0; n < (shares[at] ?? 0); n++) await startOne(host, [first.address]);
+      // Any member will do to join by: the first one for each process, its own last one for the next.
+      let last = first;
+      for (let n = 0; n < (shares[at] ?? 0); n++) last = await startOne(host, [last.address]);
     }),
   );
   return { lastStartAt: Math.max(...hosts.flatMap((host) => host.all('started').map((message) => message.calledAt))) };
