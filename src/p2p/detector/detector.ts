@@ -424,12 +424,12 @@ export class FailureDetector {
   #verdictAt(watch: Watch): number {
     if (watch.silentSince === undefined || watch.status === 'accused') return Number.POSITIVE_INFINITY;
     const limit = silenceLimitMs(watch, this.timings, this.health, this.#now);
-    // One helper may lie to shield a dead subject, so its word alone does not count for ever.
-    const believed = watch.affirmers.size >= 2 || this.#now - watch.silentSince < loneHelperFactor * limit;
-    const from = believed ? Math.max(watch.silentSince, watch.affirmedAt) : watch.silentSince;
+    const from = Math.max(watch.silentSince, watch.affirmedAt);
     // Hearing nothing from anybody else either, the fault is more likely here.
     const alone = this.#watches.size >= 2 && this.#lastHeardAny <= watch.silentSince;
-    return from + (alone ? 2 * limit : limit);
+    const at = from + (alone ? 2 * limit : limit);
+    // One helper may lie to shield a dead subject, so its word alone does not count for ever.
+    return watch.affirmers.size >= 2 ? at : Math.min(at, watch.silentSince + loneHelperFactor * limit);
   }
 
   #suspect(watch: Watch): void {

@@ -70,6 +70,8 @@ export class MeshMembership implements Membership {
   #wake: { readonly timer: Timer; readonly at: number } | undefined;
   #maintenance: Timer | undefined;
   #expiry: Timer | undefined;
+  readonly #effects: DetectorEffect[] = [];
+  #running = false;
   #processing = false;
   #processAgain = false;
   #recheckedAt = Number.NEGATIVE_INFINITY;
@@ -297,9 +299,20 @@ export class MeshMembership implements Membership {
 
   #step(input: DetectorInput): void {
     if (this.#state === 'stopped' || this.#state === 'new') return;
-    const effects = this.#detector.step(input, this.#clock.now());
-    for (const effect of effects) this.#run(effect);
-    if (effects.some(({ type }) => type !== 'send')) this.#process();
+    this.#effects.push(...this.#detector.step(input, this.#clock.now()));
+    // An effect may lead to further steps; theirs come after what is left of this one's.
+    if (this.#running) return;
+    this.#running = true;
+    let process = false;
+    try {
+      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) {
+        process ||= effect.type !== 'send';
+        this.#run(effect);
+      }
+    } finally {
+      this.#running = false;
+    }
+    if (process) this.#process();
     this.#armWake();
   }
 
