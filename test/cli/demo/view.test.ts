@@ -13,8 +13,8 @@ function view(isTty: boolean, columns = 120): { readonly shown: JobView; readonl
   return { shown: new JobView({ out, err: out, isTty, columns }), written: () => text };
 }
 
-const escape = String.fromCharCode(27);
-const upAndErase = new RegExp(`^${escape}\\[(\\d+)F${escape}\\[J`);
+const esc = String.fromCharCode(27);
+const upAndErase = new RegExp(`^${esc}\\[(\\d+)F${esc}\\[J`);
 
 /** What a terminal would show: moves up and erases as the view asks for. */
 function screen(text: string): string[] {
@@ -65,7 +65,7 @@ describe('the view of the job', () => {
     shown.beginProgress([worker('a')], 4);
     for (const done of [1, 2, 3, 4]) shown.progress(done);
     shown.endProgress();
-    expect(written()).not.toContain(`${escape}[J`);
+    expect(written()).not.toContain(`${esc}[J`);
     expect(written().match(/of 4 batches/g)).toHaveLength(4);
   });
 });
