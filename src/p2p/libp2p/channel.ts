@@ -26,7 +26,8 @@ const maxQueuedBytes = 67_108_864;
 const maxInboxBytes = 262_144;
 /** Frames up to this length are copied next to each other; longer ones are handed on as they are. */
 const copiedUpTo = 8_192;
-const slabBytes = 65_536;
+/** The first slab of a channel, and the largest: each is twice the one before, so that quiet channels cost little. */
+const slabBytes = { first: 1_024, largest: 65_536 };
 /** How long the last bytes may take to leave, and the peer to end its side, when a channel is closed. */
 const closeTimeoutMs = 5_000;
 
@@ -186,7 +187,8 @@ export class Libp2pChannel implements Channel {
     if (this.#slabEnd + needed > this.#slab.length) {
       this.#sealSlab();
       // Bytes already written stay untouched in the old slab, because the socket may still refer to them.
-      this.#slab = new Uint8Array(slabBytes);
+      const doubled = Math.min(Math.max(2 * this.#slab.length, slabBytes.first), slabBytes.largest);
+      this.#slab = new Uint8Array(Math.max(doubled, needed));
       this.#slabStart = 0;
       this.#slabEnd = 0;
     }

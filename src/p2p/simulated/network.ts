@@ -8,15 +8,17 @@ import type { NodeId } from '../../node-id.ts';
 import { Bans } from '../bans.ts';
 import { type Hello, refusalError, wireVersions } from '../handshake.ts';
 import type { Channel, ChannelLimits, Network, NetworkCounters, NetworkEvents, Verdict } from '../network.ts';
+import { notConnected, ownAddress, parseAddress, stopped, unreachable } from './addresses.ts';
 import { joinChannels, SimulatedChannel } from './channel.ts';
 import { admissionOf, type Endpoint as ConnectionEnd, connectEndpoints } from './connection.ts';
 import { Flood, type Neighbour } from './flood.ts';
 import type { SimulatedProcess, Surroundings } from './medium.ts';
+import { type ClockFaults, nodeClock } from './node-clock.ts';
 
 type Endpoint = ConnectionEnd<SimulatedNetwork>;
 type World = Surroundings<SimulatedNetwork>;
 
-export interface SimulatedNetworkOptions {
+export interface SimulatedNetworkOptions extends ClockFaults {
   /** Name in the address `/memory/<host>/p2p/<id>`. Default `node<n>`, and its old one for a node started again. */
   readonly host?: string;
   readonly meshName?: string;
@@ -25,10 +27,6 @@ export interface SimulatedNetworkOptions {
   readonly epoch?: number;
   readonly version?: string;
   readonly wireVersions?: { readonly min: number; readonly max: number };
-  /** Milliseconds this node's wall clock is ahead of the world's. Default 0. */
-  readonly wallSkewMs?: number;
-  /** How much faster than the world this node's clock runs: 0.01 is one percent. Default 0. */
-  readonly clockDrift?: number;
   readonly onError?: (error: unknown, where: string) => void;
   readonly rng?: Rng;
 }
@@ -427,16 +425,6 @@ export class SimulatedNetwork implements Network {
   }
 }
 
-function nodeClock(world: World, process: SimulatedProcess, options: SimulatedNetworkOptions): Clock {
-  const rate = 1 + (options.clockDrift ?? 0);
-  const skew = options.wallSkewMs ?? 0;
-  return {
-    now: () => world.now * rate,
-    wallNow: () => Math.floor(world.options.wallStart + world.now * rate + skew),
-    after: (delayMs, fire) => world.schedule(delayMs / rate, process, fire),
-  };
-}
-
 /** Calls `lost` when the channel ends before it was answered; the returned function stops that. */
 function channelLost(channel: SimulatedChannel, lost: () => void): () => void {
   let watching = true;
@@ -447,28 +435,4 @@ function channelLost(channel: SimulatedChannel, lost: () => void): () => void {
     watching = false;
     channel.onEndBeforeListen = undefined;
   };
-}
-
-function parseAddress(address: string): { host: string; id: NodeId | undefined } {
-  const match = /^\/memory\/([^/]+)(?:\/p2p\/([^/]+))?$/.exec(address);
-  if (match?.[1] === undefined) {
-    throw new QuorateError('INVALID_ARGUMENT', `"${address}" is no address of the simulated network.`, { address });
-  }
-  return { host: match[1], id: match[2] as NodeId | undefined };
-}
-
-function unreachable(address: string, why: string): QuorateError {
-  return new QuorateError('PEER_UNREACHABLE', `${address} cannot be reached: ${why}.`, { address, why });
-}
-
-function notConnected(peer: NodeId): QuorateError {
-  return new QuorateError('PEER_UNREACHABLE', `${peer} is not connected. Connect to it first.`, { peer });
-}
-
-function ownAddress(address: string): QuorateError {
-  return new QuorateError('INVALID_ARGUMENT', `${address} is this node itself.`, { address, self: true });
-}
-
-function stopped(): QuorateError {
-  return new QuorateError('STOPPED', 'This network is not running.');
 }
