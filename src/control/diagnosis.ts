@@ -3,11 +3,12 @@
  * loop), whom it reaches and what it refused. Each check says what it found and, where that is not well,
  * what to do.
  */
-import { type Stats, statSync } from 'node:fs';
+import { readdirSync, type Stats, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { QuorateError } from '../errors.ts';
 import type { Mesh } from '../mesh.ts';
 import type { MeshOptions } from '../options.ts';
+import { isRunning } from './directory.ts';
 
 export interface Diagnosis {
   readonly check: string;
@@ -66,7 +67,22 @@ export function checkDataDir(directory: string): Diagnosis[] {
   const first: Diagnosis = open
     ? { check: 'data', level: 'warn', found: `others can write to ${directory}`, advice: `chmod 700 ${directory}` }
     : { check: 'data', level: 'ok', found: `${directory} belongs to this user` };
-  return [first, checkKey(`${directory}/node.key`)];
+  return [first, checkLock(directory), checkKey(`${directory}/node.key`)];
+}
+
+/** Who holds the directory: files `lock-<pid>-…` name the processes. */
+function checkLock(directory: string): Diagnosis {
+  const pids = readdirSync(directory).flatMap((name) => /^lock-(\d{1,10})-/.exec(name)?.[1] ?? []);
+  const living = pids.filter((pid) => isRunning(Number(pid)));
+  const found =
+    living.length > 0
+      ? `in use by process ${living.join(', ')}`
+      : pids.length > 0
+        ? `process ${pids.join(', ')} held it and is gone; the next start takes it over`
+        : 'free';
+  if (living.length < 2) return { check: 'lock', level: 'ok', found };
+  const advice = 'Two processes with one identity contradict each other and are shut out: stop all but one.';
+  return { check: 'lock', level: 'warn', found, advice };
 }
 
 function checkKey(file: string): Diagnosis {

@@ -67,7 +67,8 @@ export function liveSockets(directory: string): string[] {
   return paths;
 }
 
-function isRunning(pid: number): boolean {
+/** Whether a process with this id lives. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

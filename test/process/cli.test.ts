@@ -87,7 +87,7 @@ describe('a node in the foreground', () => {
     const checks = jsonLines(out);
     expect(checks.filter(({ level }) => level === 'fail')).toEqual([]);
     expect(checks.map(({ check }) => check)).toEqual(
-      expect.arrayContaining(['running', 'control', 'data', 'key', 'port']),
+      expect.arrayContaining(['running', 'control', 'data', 'lock', 'key', 'port']),
     );
     expect(code).toBe(exitCodes.ok);
   });
