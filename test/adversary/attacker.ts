@@ -43,6 +43,7 @@ export class Attacker {
   /** Answers probes as an honest member, or is silent. */
   answersProbes = true;
   readonly #node: Libp2p;
+  readonly #hellos = new Map<NodeId, RawStream>();
   readonly #gossip = new Map<NodeId, RawStream>();
 
   private constructor(node: Libp2p, identity: Identity, options: AttackerOptions) {
@@ -93,7 +94,7 @@ export class Attacker {
     return this.#node.dial(multiaddr(address));
   }
 
-  hello(changes: Partial<Hello> = {}): Hello {
+  greeting(changes: Partial<Hello> = {}): Hello {
     const instance = crypto.getRandomValues(new Uint8Array(16));
     const mine = { wireMin: 1, wireMax: 1, mesh: this.meshName, version: '0.0.0', instance, epoch: 1 };
     return { ...mine, ...changes };
@@ -105,9 +106,10 @@ export class Attacker {
       const connection = await this.dial(address);
       const peer = connection.remotePeer.toString() as NodeId;
       const stream = await this.open(peer, helloProtocol);
-      stream.frame(encodeHelloFrame({ type: 'hello', hello: this.hello() }));
+      stream.frame(encodeHelloFrame({ type: 'hello', hello: this.greeting() }));
       await pollUntil(() => stream.frames.some((frame) => decodeHelloFrame(frame)?.type === 'accept'));
       stream.frame(encodeHelloFrame({ type: 'accept' }));
+      this.#hellos.set(peer, stream);
       const gossip = await this.open(peer, gossipProtocols);
       this.#gossip.set(peer, gossip);
       gossip.frame(subscribeRpc(this.topic));
@@ -138,11 +140,14 @@ export class Attacker {
     return this.#connectionWith(peer) !== undefined;
   }
 
+  /** The stream on which it said hello to a node. */
+  hello(peer: NodeId): RawStream {
+    return this.#hellos.get(peer) as RawStream;
+  }
+
   /** The stream on which it gossips with a node. */
   gossip(peer: NodeId): RawStream {
-    const stream = this.#gossip.get(peer);
-    if (stream === undefined) throw new Error('not joined');
-    return stream;
+    return this.#gossip.get(peer) as RawStream;
   }
 
   /** Sends messages to every node it joined by, each in a packet of its own. */

@@ -2,8 +2,6 @@
  * Honest nodes under attack: a few real ones on loopback, each with an agent, and what must stay true of them whatever
  * somebody else sends.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect } from 'vitest';
 import { createMesh, type Mesh } from '../../src/mesh.ts';
 import type { NodeId } from '../../src/node-id.ts';
@@ -135,18 +133,4 @@ export class HonestMesh {
     await Promise.all(this.nodes.map(({ mesh }) => mesh.stop()));
     this.hasNotCrashed();
   }
-}
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-/** Bytes of live objects and buffers outside the heap, after a full collection. */
-export async function liveBytes(): Promise<number> {
-  // Promises and finalizers of the round before settle between two collections.
-  for (let round = 0; round < 3; round++) {
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
