@@ -40,6 +40,8 @@ export class Attacker {
   readonly overheard: Uint8Array[] = [];
   /** The digest in its acks; a liar changes it. */
   digest: () => Uint8Array = () => this.store.rootDigest();
+  /** The last refusal of its hello. */
+  refusal: { readonly code: string; readonly detail: string } | undefined;
   /** Answers probes as an honest member, or is silent. */
   answersProbes = true;
   readonly #node: Libp2p;
@@ -100,16 +102,26 @@ export class Attacker {
     return { ...mine, ...changes };
   }
 
+  /** Says a hello, and keeps the refusal when one comes. */
+  async greet(address: string, changes: Partial<Hello> = {}): Promise<NodeId> {
+    const peer = (await this.dial(address)).remotePeer.toString() as NodeId;
+    const stream = await this.open(peer, helloProtocol);
+    stream.onFrame = (bytes) => {
+      const frame = decodeHelloFrame(bytes);
+      if (frame?.type === 'refuse') this.refusal = frame;
+    };
+    stream.frame(encodeHelloFrame({ type: 'hello', hello: this.greeting(changes) }));
+    this.#hellos.set(peer, stream);
+    return peer;
+  }
+
   /** Comes in as anybody does: hello, accept, and the topic. */
   async join(...addresses: readonly string[]): Promise<this> {
     for (const address of addresses) {
-      const connection = await this.dial(address);
-      const peer = connection.remotePeer.toString() as NodeId;
-      const stream = await this.open(peer, helloProtocol);
-      stream.frame(encodeHelloFrame({ type: 'hello', hello: this.greeting() }));
+      const peer = await this.greet(address);
+      const stream = this.hello(peer);
       await pollUntil(() => stream.frames.some((frame) => decodeHelloFrame(frame)?.type === 'accept'));
       stream.frame(encodeHelloFrame({ type: 'accept' }));
-      this.#hellos.set(peer, stream);
       const gossip = await this.open(peer, gossipProtocols);
       this.#gossip.set(peer, gossip);
       gossip.frame(subscribeRpc(this.topic));
