@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { seeds } from '../seeds.ts';
 import { MembersWorld } from './members-world.ts';
 
 let mesh: MembersWorld;
@@ -7,9 +8,7 @@ afterEach(async () => {
   expect(mesh.errors, `seed ${mesh.world.seed}`).toEqual([]);
 });
 
-const seeds = [1, 2, 3];
-
-describe.each(seeds)('seed %i', (seed) => {
+describe.each(seeds(3))('seed %i', (seed) => {
   test.each([2, 3, 5, 20])('kill -9 of one of %i is known to all within a second', async (count) => {
     mesh = new MembersWorld({ seed });
     const nodes = await mesh.formed(count);

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { seeds } from '../seeds.ts';
 import { MembersWorld, type TestNode } from './members-world.ts';
 
 let mesh: MembersWorld;
@@ -9,7 +10,7 @@ afterEach(async () => {
 
 const networks = (nodes: readonly TestNode[]) => nodes.map(({ network }) => network);
 
-describe.each([1, 2, 3])('seed %i', (seed) => {
+describe.each(seeds(3))('seed %i', (seed) => {
   test.each([
     ['3/2', 3, 2, 30_000],
     ['4/1', 4, 1, 30_000],

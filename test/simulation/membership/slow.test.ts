@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { seeds } from '../seeds.ts';
 import { MembersWorld, type TestNode } from './members-world.ts';
 
 let mesh: MembersWorld;
@@ -7,7 +8,7 @@ afterEach(async () => {
   expect(mesh.errors, `seed ${mesh.world.seed}`).toEqual([]);
 });
 
-describe.each([1, 2, 3])('seed %i', (seed) => {
+describe.each(seeds(3))('seed %i', (seed) => {
   test('a node whose event loop blocks for two of every three seconds is not condemned and condemns nobody', async () => {
     mesh = new MembersWorld({ seed });
     const nodes = await mesh.formed(8);

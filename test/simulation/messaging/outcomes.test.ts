@@ -15,6 +15,7 @@ import type { MembershipEvents } from '../../../src/protocols/membership/members
 import { ClusterMessaging, type ClusterMessagingStatus } from '../../../src/protocols/messaging/cluster.ts';
 import type { AgentHandler, CallContext } from '../../../src/protocols/messaging/messaging.ts';
 import { makeRecord } from '../../protocols/messaging/harness.ts';
+import { seeds } from '../seeds.ts';
 
 const nodeCount = 4;
 const agents = ['alpha', 'beta', 'gamma'];
@@ -205,7 +206,5 @@ function abortAfter(world: SimulatedWorld, ms: number): AbortSignal {
 }
 
 describe('outcomes under faults', () => {
-  const first = Number(process.env['SEED'] ?? 1);
-  const count = process.env['SEED'] === undefined ? 25 : 1;
-  test.each(Array.from({ length: count }, (_, index) => first + index))('seed %i', (seed) => run(seed));
+  test.each(seeds(25))('seed %i', (seed) => run(seed));
 });
