@@ -88,7 +88,7 @@ export class ControlLinks {
 
   stop(): void {
     this.#stopped = true;
-    for (const channel of this.#channels.values()) void channel.close();
+    for (const channel of this.#channels.values()) channel.abort(stopped());
     this.#channels.clear();
   }
 
@@ -110,7 +110,7 @@ export class ControlLinks {
   #adopt(channel: Channel): void {
     const { peer } = channel;
     if (this.#stopped) {
-      void channel.close();
+      channel.abort(stopped());
       return;
     }
     // When both opened at once both stay, and each side sends on the newer it knows.
@@ -147,4 +147,8 @@ export class ControlLinks {
     this.#allowances.set(peer, { frames: Math.max(0, frames - 1), at: now });
     return frames >= 1;
   }
+}
+
+function stopped(): Error {
+  return new Error('This node is stopping.');
 }

@@ -11,13 +11,15 @@ import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import { FailureDetector } from '../../p2p/detector/detector.ts';
 import { type ControlFrame, digestLength, targetKey } from '../../p2p/detector/frames.ts';
-import type { DetectorEffect, DetectorInput, Evidence, PeerFrame } from '../../p2p/detector/io.ts';
+import type { DetectorEffect, DetectorInput, PeerFrame } from '../../p2p/detector/io.ts';
 import type { Network } from '../../p2p/network.ts';
+import { Accuser } from './accuser.ts';
 import { Bootstrap, type BootstrapStatus } from './bootstrap.ts';
 import { type ControlCounters, ControlLinks } from './control-links.ts';
 import { Dialer } from './dialer.ts';
-import { accusationValue, accuseKey, type StandingAccusation, selfKey, selfValue } from './entries.ts';
+import { selfKey, selfValue } from './entries.ts';
 import { Healer } from './healer.ts';
+import { abortable, JoinGate } from './join-gate.ts';
 import { defaultLinkTimings, Links } from './links.ts';
 import type { Accusation, Member, MemberInfo, Membership, MembershipEvents } from './membership.ts';
 import { type MeshMembershipOptions, type ResolvedMembershipOptions, resolveMembershipOptions } from './settings.ts';
@@ -60,13 +62,11 @@ export class MeshMembership implements Membership {
   readonly #watchList: WatchList;
   /** Members by the short name that ping-reqs carry. */
   readonly #byTarget = new Map<string, NodeId>();
-  readonly #evidence = new Map<NodeId, { readonly evidence: Evidence; readonly detail: string; readonly at: number }>();
+  readonly #accuser: Accuser;
+  readonly #join = new JoinGate();
   readonly #unsubscribe: (() => void)[] = [];
-  readonly #joinWaiters = new Set<() => void>();
   #info: MemberInfo;
   #state: 'new' | 'started' | 'left' | 'stopped' = 'new';
-  #joinError: QuorateError | undefined;
-  #joined = false;
   #wake: { readonly timer: Timer; readonly at: number } | undefined;
   #maintenance: Timer | undefined;
   #expiry: Timer | undefined;
@@ -96,6 +96,19 @@ export class MeshMembership implements Membership {
     this.#detector = new FailureDetector(now, this.#options.detector);
     const rttMs = (id: NodeId): number | undefined => (id === this.self ? 0 : this.#detector.rttMs(id));
     this.#view = new MembershipView({ self: this.self, liars, removeAfterMs, maxMembers, rttMs });
+    this.#accuser = new Accuser(
+      {
+        self: this.self,
+        feeds,
+        view: this.#view,
+        detector: this.#detector,
+        clock,
+        incarnation: () => this.#info.incarnation,
+        write: (write) => this.#write(write),
+        changed: () => this.#process(),
+      },
+      timings.refutationMs,
+    );
     this.#links = new Links({ ...defaultLinkTimings, ...this.#options.links }, now);
     this.#control = new ControlLinks(
       network,
@@ -204,12 +217,7 @@ export class MeshMembership implements Membership {
    * bootstrap address. Rejects with `IDENTITY_IN_USE`, `STOPPED`, and with what `signal` aborts with.
    */
   async whenJoined(signal?: AbortSignal): Promise<void> {
-    while (!this.#joined && this.#options.bootstrap.length > 0) {
-      signal?.throwIfAborted();
-      if (this.#joinError !== undefined) throw this.#joinError;
-      if (this.#state === 'left' || this.#state === 'stopped') throw stopped();
-      await this.#nextJoinEvent(signal);
-    }
+    if (this.#options.bootstrap.length > 0) await this.#join.wait(signal);
   }
 
   /** Says goodbye and waits until that is on its way to the others. The network is still the caller's to stop. */
@@ -233,7 +241,8 @@ export class MeshMembership implements Membership {
     this.#wake?.timer.cancel();
     this.#maintenance?.cancel();
     this.#expiry?.cancel();
-    this.#tellJoinWaiters();
+    this.#accuser.stop();
+    this.#join.fail(stopped());
   }
 
   /**
@@ -256,7 +265,7 @@ export class MeshMembership implements Membership {
   #onConnected(peer: NodeId): void {
     this.#links.connected(peer);
     this.#step({ type: 'connected', peer });
-    if (this.#view.isUnanswering(peer)) this.#retract(peer);
+    if (this.#view.isUnanswering(peer)) this.#accuser.retract(peer);
     const state = this.get(peer)?.state;
     if (state === 'unreachable' || state === 'removed') this.#healer.hurry();
     this.#process();
@@ -281,18 +290,18 @@ export class MeshMembership implements Membership {
 
   #onJoined(address: string, peer: NodeId): void {
     this.#events.emit('joined', { address, peer });
-    const done = (): void => {
-      this.#joined = true;
-      this.#tellJoinWaiters();
-    };
-    if (this.#options.synced !== undefined) this.#options.synced(peer).then(done, () => this.#tellJoinWaiters());
-    else if (this.get(peer) !== undefined) done();
+    const { synced, logger } = this.#options;
+    if (synced !== undefined) {
+      synced(peer).then(
+        () => this.#join.open(),
+        (error: unknown) => logger.warn(`The first exchange with ${peer} failed; the next one may join.`, { error }),
+      );
+    } else if (this.get(peer) !== undefined) this.#join.open();
   }
 
   #onJoinFailed(address: string, error: QuorateError, final: boolean): void {
-    if (final) this.#joinError = error;
+    if (final) this.#join.fail(error);
     this.#events.emit('joinFailed', { address, error, final });
-    if (final) this.#tellJoinWaiters();
   }
 
   // The detector.
@@ -327,39 +336,13 @@ export class MeshMembership implements Membership {
       case 'suspect':
         this.#view.setSuspected(effect.peer, effect.on);
         break;
-      case 'accuse': {
-        const { evidence, detail } = effect;
-        this.#evidence.set(effect.peer, { evidence, detail, at: this.#clock.wallNow() });
+      case 'accuse':
+        this.#accuser.found(effect.peer, effect.evidence, effect.detail);
         break;
-      }
       case 'retract':
-        this.#retract(effect.peer);
+        this.#accuser.retract(effect.peer);
         break;
     }
-  }
-
-  /**
-   * The accused answers. Where that is no verdict yet, the accusation goes at once. Where it is, the accused
-   * is given a moment to refute it: after a partition it has accused others too, and those must not be
-   * condemned by what it said while it was cut off, which its new incarnation voids.
-   */
-  #retract(peer: NodeId): void {
-    this.#evidence.delete(peer);
-    const state = this.get(peer)?.state;
-    if (state !== 'unreachable' && state !== 'removed') {
-      this.#pardon(peer);
-      return;
-    }
-    this.#clock.after(this.#options.timings.refutationMs, () => {
-      if (this.#state === 'stopped' || this.#evidence.has(peer)) return;
-      this.#pardon(peer);
-      this.#process();
-    });
-  }
-
-  #pardon(peer: NodeId): void {
-    this.#view.setUnanswering(peer, false);
-    this.#withdraw(peer);
   }
 
   #toWire(frame: PeerFrame): ControlFrame {
@@ -426,7 +409,7 @@ export class MeshMembership implements Membership {
     try {
       while (this.#processAgain) {
         this.#processAgain = false;
-        this.#publishAccusations();
+        this.#accuser.publish();
         for (const change of this.#view.settle(this.#moment())) this.#onViewChange(change);
         this.#refuteIfAccused();
       }
@@ -448,52 +431,19 @@ export class MeshMembership implements Membership {
       this.#links.ringsChanged(this.#clock.now());
       if (state === 'unreachable' || previous === 'unreachable' || previous === 'removed') this.#healer.hurry();
       // A connection that was silent for so long is dead, and would only hide the truth from the next dial.
-      if (state === 'removed' && this.#network.isConnected(id)) void this.#network.disconnect(id);
-      if (state === 'left' || state === 'removed') this.#evidence.delete(id);
+      if (state === 'removed' && this.#network.isConnected(id)) this.#disconnect(id);
     }
     if (renewed && id !== this.self) {
-      this.#evidence.delete(id);
-      this.#pardon(id);
+      this.#accuser.pardon(id);
       this.#step({ type: 'refuted', peer: id });
     }
-    if (state === 'left' || this.get(id) === undefined) this.#withdraw(id);
+    if (state === 'left' || this.get(id) === undefined) this.#accuser.pardon(id);
     this.#events.emit('change', { member, previous });
   }
 
   #settleJoin(id: NodeId): void {
-    if (this.#joined || this.#options.synced !== undefined) return;
-    if (!this.#bootstrap.status().some(({ peer }) => peer === id)) return;
-    this.#joined = true;
-    this.#tellJoinWaiters();
-  }
-
-  /** Says in our feed what the detector found, of those we observe; of others it is for ourselves only. */
-  #publishAccusations(): void {
-    for (const id of this.#detector.accused()) {
-      const found = this.#evidence.get(id);
-      const member = this.get(id);
-      if (found === undefined || member === undefined || member.state === 'left') continue;
-      const own = this.#view.ownAccusation(id);
-      if (own === undefined && !this.#view.rings.observersOf(id).includes(this.self)) {
-        this.#view.setUnanswering(id, true);
-        continue;
-      }
-      const { incarnation } = this.#info;
-      if (own?.incarnation === member.incarnation && own.accuserIncarnation === incarnation) continue;
-      const accusation: StandingAccusation = {
-        accuser: this.self,
-        accused: id,
-        incarnation: member.incarnation,
-        accuserIncarnation: incarnation,
-        ...found,
-      };
-      this.#write(() => this.#feeds.set('members', accuseKey(id), accusationValue(accusation)));
-    }
-  }
-
-  #withdraw(id: NodeId): void {
-    if (this.#view.ownAccusation(id) === undefined) return;
-    this.#write(() => this.#feeds.delete('members', accuseKey(id)));
+    if (this.#join.joined || this.#options.synced !== undefined) return;
+    if (this.#bootstrap.status().some(({ peer }) => peer === id)) this.#join.open();
   }
 
   /** Whoever can read this accusation lives. It may have been right, though: then our own findings were wrong. */
@@ -551,7 +501,13 @@ export class MeshMembership implements Membership {
     }
     this.#process();
     const needed = new Set([...observers, ...this.#view.rings.subjectsOf(this.self), ...this.#detector.watched()]);
-    for (const peer of this.#links.takeSurplus(needed, this.#clock.now())) void this.#network.disconnect(peer);
+    for (const peer of this.#links.takeSurplus(needed, this.#clock.now())) this.#disconnect(peer);
+  }
+
+  #disconnect(peer: NodeId): void {
+    this.#network
+      .disconnect(peer)
+      .catch((error: unknown) => this.#options.logger.warn(`Closing the connection to ${peer} failed.`, { error }));
   }
 
   #lost(): NodeId[] {
@@ -571,36 +527,8 @@ export class MeshMembership implements Membership {
   #untilAt(at: number): number {
     return Math.max(1, at - this.#clock.now());
   }
-
-  #nextJoinEvent(signal?: AbortSignal): Promise<void> {
-    let wake = (): void => undefined;
-    const event = new Promise<void>((resolve) => {
-      wake = resolve;
-      this.#joinWaiters.add(wake);
-    });
-    return abortable(event, signal).finally(() => this.#joinWaiters.delete(wake));
-  }
-
-  #tellJoinWaiters(): void {
-    for (const wake of this.#joinWaiters) wake();
-  }
 }
 
 function stopped(): QuorateError {
   return new QuorateError('STOPPED', 'This mesh has stopped.');
-}
-
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  signal.throwIfAborted();
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

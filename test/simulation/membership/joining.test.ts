@@ -13,7 +13,7 @@ test('100 nodes join at once through one seed, know each other, and keep few lin
   const nodes: TestNode[] = [];
   for (let i = 0; i < 100; i++) nodes.push(await mesh.start());
   await mesh.world.until(() => mesh.agree(nodes, nodes), 5_000);
-  await mesh.world.run(60_000);
+  await mesh.world.run(30_000);
   expect(mesh.falseVerdicts(nodes, [])).toEqual([]);
   const links = nodes.map(({ network }) => network.peers().length);
   expect(Math.max(...links)).toBeLessThanOrEqual(20);
@@ -23,7 +23,7 @@ test('100 nodes join at once through one seed, know each other, and keep few lin
   mesh.world.pause(victim.network);
   await mesh.world.until(() => mesh.seenAs(others, victim, 'unreachable'), 5_000);
   expect(mesh.falseVerdicts(others, [victim])).toEqual([]);
-});
+}, 300_000);
 
 describe.each([1, 2])('seed %i', (seed) => {
   test('islands that started without their common seed become one mesh when it comes up', async () => {
