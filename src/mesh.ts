@@ -99,17 +99,23 @@ class Node<Custom> implements Mesh<Custom> {
       fail: (error) => this.#fail(error),
       onError: (error, where) => this.#onError(error, where),
     };
-    if (this.#options.mode === 'local') {
-      this.#parts = await assembleLocal(assembly);
-    } else {
-      // Loaded only when wanted: a mesh of one process needs no libp2p.
-      const { assembleCluster } = await import('./composition/cluster.ts');
-      this.#parts = await assembleCluster(assembly);
+    try {
+      this.#parts = await this.#assemble(assembly);
+    } catch (error) {
+      await this.#lifecycle.stop(); // The data directory, say, must not stay locked.
+      throw error;
     }
     if (this.#failure !== undefined) {
       await this.stop();
       throw this.#failure;
     }
+  }
+
+  async #assemble(assembly: Assembly<Custom>): Promise<MeshParts<Custom>> {
+    if (this.#options.mode === 'local') return assembleLocal(assembly);
+    // Loaded only when wanted: a mesh of one process needs no libp2p.
+    const { assembleCluster } = await import('./composition/cluster.ts');
+    return assembleCluster(assembly);
   }
 
   get id(): NodeId {

