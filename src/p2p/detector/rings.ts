@@ -27,7 +27,13 @@ interface Place {
 
 export class Rings {
   readonly #places = new Map<NodeId, Place>();
+  #version = 0;
   readonly #rings: readonly Place[][] = Array.from({ length: ringCount }, () => []);
+
+  /** Rises with each change of the members. */
+  get version(): number {
+    return this.#version;
+  }
 
   get size(): number {
     return this.#places.size;
@@ -46,6 +52,7 @@ export class Rings {
     if (this.#places.has(id)) return false;
     const place = placeOf(id);
     this.#places.set(id, place);
+    this.#version += 1;
     for (const [ring, order] of this.#rings.entries()) order.splice(indexIn(order, ring, place), 0, place);
     return true;
   }
@@ -55,6 +62,7 @@ export class Rings {
     const place = this.#places.get(id);
     if (place === undefined) return false;
     this.#places.delete(id);
+    this.#version += 1;
     for (const [ring, order] of this.#rings.entries()) order.splice(indexIn(order, ring, place), 1);
     return true;
   }

@@ -30,6 +30,7 @@ export class WatchList {
   #told = '';
   #unrestSince: number | undefined;
   #wanted = '';
+  #ringsVersion = -1;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -50,7 +51,13 @@ export class WatchList {
   /** To be called after each change of the view. */
   refresh(): void {
     if (this.#stopped) return;
+    if (this.#view.rings.version !== this.#ringsVersion) this.#onRingChange();
+    this.#tell();
+  }
+
+  #onRingChange(): void {
     const wanted = this.#view.rings.subjectsOf(this.#self);
+    this.#ringsVersion = this.#view.rings.version;
     const key = wanted.join();
     if (key !== this.#wanted) {
       this.#wanted = key;
@@ -58,7 +65,6 @@ export class WatchList {
       for (const id of this.#watched) if (!this.#view.rings.has(id) && !this.#isDue(id)) this.#watched.delete(id);
       for (const id of wanted) if (this.#watched.size < atOnce) this.#watched.add(id);
     }
-    this.#tell();
   }
 
   stop(): void {
