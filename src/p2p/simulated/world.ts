@@ -2,8 +2,8 @@
  * A world of simulated nodes on one virtual clock: the same seed gives the same run, to the last event.
  *
  * Intuition: everything that happens at a node – a frame arriving, a timer firing – is an event in one
- * queue ordered by virtual time. `run` takes the events one by one, and after each lets all promises and
- * immediates settle, so asynchronous code under test runs deterministically, and a minute costs
+ * queue ordered by virtual time. `run` takes the events one by one, and after each lets all promises
+ * settle, so asynchronous code under test runs deterministically, and a minute costs
  * milliseconds. Faults are switched by the test while the world stands still.
  *
  * Invariants. Time never goes back. Events of equal time run in the order they were scheduled. A paused
@@ -51,8 +51,12 @@ interface PartitionRule {
 }
 
 const defaultDelay: DelayRange = { minMs: 0.2, maxMs: 2 };
-/** Rounds of the event loop after each event: one lets promises settle, the second what they left with setImmediate. */
-const settleRounds = 2;
+/**
+ * Events after which the real event loop gets a turn, so that a test's own deadline can fire. Between them
+ * only promises and ticks settle, which costs a tenth; code that waits for real immediates, timers or
+ * threads has no place in a simulation, because it would not run in the same order twice.
+ */
+const eventsPerTurn = 256;
 
 export class SimulatedWorld implements Surroundings<SimulatedNetwork> {
   readonly seed: number;
@@ -122,7 +126,7 @@ export class SimulatedWorld implements Surroundings<SimulatedNetwork> {
 
   /** Runs until `predicate` holds; throws with the seed when it does not within `maxMs` of virtual time. */
   async until(predicate: () => boolean, maxMs: number): Promise<void> {
-    await settle();
+    await turn();
     if (predicate()) return;
     if (await this.#runUntil(this.#now + maxMs, predicate)) return;
     throw new Error(`Seed ${this.seed}: not reached within ${maxMs} ms of virtual time (now ${this.#now}).`);
@@ -140,13 +144,13 @@ export class SimulatedWorld implements Surroundings<SimulatedNetwork> {
   }
 
   async #runUntil(end: number, predicate: () => boolean): Promise<boolean> {
-    await settle();
+    await turn();
     for (let event = this.#events.peek(); event !== undefined && event.at <= end; event = this.#events.peek()) {
       this.#events.pop();
       this.#now = Math.max(this.#now, event.at);
       this.#eventsRun += 1;
       event.fire();
-      await settle();
+      await (this.#eventsRun % eventsPerTurn === 0 ? turn() : settle());
       if (predicate()) return true;
     }
     this.#now = end;
@@ -269,6 +273,11 @@ function blocks(rule: PartitionRule, from: SimulatedNetwork, to: SimulatedNetwor
   return rule.direction !== 'leftToRight' && fromRight && toLeft;
 }
 
+/** Resolves when no promise job and no tick is left: a tick runs only after all of them, twice for what they leave. */
 async function settle(): Promise<void> {
-  for (let round = 0; round < settleRounds; round++) await new Promise<void>((resolve) => setImmediate(resolve));
+  for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => process.nextTick(resolve));
+}
+
+async function turn(): Promise<void> {
+  for (let round = 0; round < 2; round++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
