@@ -4,7 +4,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pc from 'picocolors';
-import { type Accusation, type ControlServer, createMesh, type Logger, type Mesh, serveControl } from '../../index.ts';
+import {
+  type Accusation,
+  type ControlServer,
+  createMesh,
+  isQuorateError,
+  type Logger,
+  type Mesh,
+  serveControl,
+} from '../../index.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { plural, shortId, type Terminal } from '../output.ts';
 import { capability } from './contract.ts';
@@ -147,7 +155,7 @@ class Demo {
     const name = `demo-${process.pid}`;
     const mesh = await createMesh({ mode: 'cluster', name, zone: zones[0] as string, logger: this.#logger() });
     this.#mesh = mesh;
-    this.#control = await serveControl(mesh);
+    this.#control = await this.#serveControl(mesh);
     const bootstrap = mesh.status().addresses.slice(0, 1);
     this.#view.event(`coordinator ${shortId(mesh.id)}, pid ${process.pid}, listens on ${bootstrap[0]}`);
     this.#indexers = await Promise.all(
@@ -170,6 +178,17 @@ class Demo {
     await this.#untilQuiet(mesh);
     this.#view.event('members have come to rest: each is now watched by several others');
     return mesh;
+  }
+
+  /** The job needs no control socket; without one the other commands cannot look on, and that is said. */
+  async #serveControl(mesh: Mesh): Promise<ControlServer | undefined> {
+    try {
+      return await serveControl(mesh);
+    } catch (error) {
+      if (!isQuorateError(error, 'CONTROL_UNAVAILABLE')) throw error;
+      this.#view.event(pc.dim(error.message));
+      return undefined;
+    }
   }
 
   #nameOf(node: string): string {
