@@ -46,6 +46,11 @@ import {
 const maxPending = 256;
 /** Unanswered probes before an accusation, however slow the clock of probes is. */
 const minMisses = 3;
+/**
+ * The same for dials, which take long when either side is busy: a handshake is the work of a thousand probes. One that is
+ * still under way says nothing, however long it takes.
+ */
+const minFailedDials = 2;
 const askIntervalMs = 1_000;
 
 export class FailureDetector {
@@ -328,7 +333,7 @@ export class FailureDetector {
     }
     if (askAt(watch) <= this.#now) this.#askHelpers(watch);
     if (this.#verdictAt(watch) > this.#now) return;
-    if (watch.linked && watch.misses < minMisses) return;
+    if (watch.misses < (watch.linked ? minMisses : minFailedDials)) return;
     this.#accuse(watch, 'missed-probes', this.#describe(watch));
   }
 

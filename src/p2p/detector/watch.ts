@@ -131,7 +131,9 @@ export function probeTimeoutMs(watch: Watch, timings: DetectorTimings, health: n
 
 /** How long the silence may last before it is an accusation. */
 export function silenceLimitMs(watch: Watch, timings: DetectorTimings, health: number, now: number): number {
-  const patience = (1 + health) * 2 ** Math.min(watch.refutations, maxRefutations);
+  // Who never answered yet may still be busy with the start of its link; that takes longer than any answer later.
+  const unproven = watch.linked && watch.rttMs === undefined ? 2 : 1;
+  const patience = unproven * (1 + health) * 2 ** Math.min(watch.refutations, maxRefutations);
   return timings.silenceMs * patience + excusedLagMs(watch, timings, now);
 }
 

@@ -52,9 +52,9 @@ export interface Node {
 }
 
 /** How long securing an inbound connection may take. Generous: a hundred nodes may be starting on this machine. */
-const upgradeTimeoutMs = 5_000;
+const upgradeTimeoutMs = 10_000;
 /** How long a stalled opener of a stream may take to say which protocol it wants. */
-const negotiationTimeoutMs = 5_000;
+const negotiationTimeoutMs = 10_000;
 
 export async function createNode(settings: NodeSettings): Promise<Node> {
   const { identity } = settings;

@@ -18,7 +18,7 @@ import {
 import { Libp2pChannel } from './channel.ts';
 
 /** How long both hellos and decisions may take. Generous: a hundred nodes may be starting on this machine. */
-const helloTimeoutMs = 5_000;
+const helloTimeoutMs = 10_000;
 /** How long the last words of a connection may take to leave. */
 const farewellMs = 1_000;
 /** How long a rival has to answer a ping. */
@@ -68,7 +68,7 @@ export class Session {
     });
     this.admission = this.#newAdmission();
     port.clock.after(helloTimeoutMs, () => {
-      if (!this.#over && !this.admission.settled) this.abort('no hello within 5 s');
+      if (!this.#over && !this.admission.settled) this.abort(`no hello within ${helloTimeoutMs} ms`);
     });
   }
 

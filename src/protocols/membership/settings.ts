@@ -8,7 +8,10 @@ import type { LinkTimings } from './links.ts';
 
 /** All in milliseconds. */
 export interface MembershipTimings {
-  /** One dial of one address. Default 3,000: a stopped process accepts connections and never answers. */
+  /**
+   * One dial of one address. Default 8,000: a stopped process accepts connections and never answers, but so does a busy
+   * one for seconds, and a handshake given up is work done twice, which is how an overload feeds itself.
+   */
   readonly dialTimeoutMs: number;
   readonly bootstrap: BootstrapOptions;
   readonly heal: { readonly firstMs: number; readonly maxMs: number };
@@ -25,8 +28,8 @@ export interface MembershipTimings {
 }
 
 const defaultTimings: MembershipTimings = {
-  dialTimeoutMs: 3_000,
-  bootstrap: { timeoutMs: 5_000, firstRetryMs: 500, maxRetryMs: 60_000, refusedRetryMs: 15_000 },
+  dialTimeoutMs: 8_000,
+  bootstrap: { timeoutMs: 8_000, firstRetryMs: 500, maxRetryMs: 60_000, refusedRetryMs: 15_000 },
   heal: { firstMs: 1_000, maxMs: 60_000 },
   quietMs: 500,
   maxUnrestMs: 3_000,
