@@ -228,7 +228,12 @@ describe('channels', () => {
     const channel = await a.network.open(b.network.self, echo);
     const before = { ...a.network.counters };
     let back = 0;
-    channel.listen({ onFrame: (frame) => void (back += frame.length), onClose: () => undefined });
+    channel.listen({
+      onFrame: (frame) => {
+        back += frame.length;
+      },
+      onClose: () => undefined,
+    });
     channel.send(new Uint8Array(100_000));
     await pollUntil(() => back === 100_000);
     const { bytesSent, bytesReceived } = a.network.counters;

@@ -1,7 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
 import { seededRng } from '../../../src/clock.ts';
 import { createIdentity } from '../../../src/identity.ts';
-import { Libp2pNetwork, type Libp2pNetworkOptions } from '../../../src/p2p/libp2p/network.ts';
+import { Libp2pNetwork } from '../../../src/p2p/libp2p/network.ts';
 import type { Network } from '../../../src/p2p/network.ts';
 import { type NetworkHarness, networkContract } from '../../contract/network.ts';
 import { pollUntil } from '../../mesh/poll.ts';

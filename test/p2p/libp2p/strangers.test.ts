@@ -74,7 +74,10 @@ describe.each(['tls', 'noise'] as const)('a stranger that comes by %s', (encrypt
     const gossip = await connection.newStream('/meshsub/1.1.0');
     const self = await connection.newStream('/ipfs/id/1.0.0');
     let heard = 0;
-    for (const stream of [early, gossip, self]) stream.addEventListener('message', () => void (heard += 1));
+    const onMessage = (): void => {
+      heard += 1;
+    };
+    for (const stream of [early, gossip, self]) stream.addEventListener('message', onMessage);
     early.send(new Uint8Array(50));
     await pollUntil(() => connection.status !== 'open');
     expect([opened, received, heard]).toEqual([0, 0, 0]);
