@@ -79,12 +79,12 @@ const attacks: Readonly<Record<string, Attack>> = {
   },
   'calls whose large answers are not read': async (attacker) => {
     const [stream] = await streams(attacker, '/quorate/bulk/1', 1);
-    stream?.stream.pause();
+    stream?.stall();
     for (let id = 0; id < 100; id++) stream?.frame(encodeRequest(1, id, 'large', plain, 60_000, 1, 1_000));
   },
   'streams opened to the limit and not read': async (attacker) => {
     for (const stream of await streams(attacker, '/quorate/stream/1', 70)) {
-      stream.stream.pause();
+      stream.stall();
       stream.frame(encodeOpen('fountain', plain, Number.POSITIVE_INFINITY, 0x7fff_ffff, 1, 1_000));
     }
   },
@@ -117,13 +117,16 @@ const attacks: Readonly<Record<string, Attack>> = {
 
 async function strike(attack: Attack, rng: Rng): Promise<void> {
   const attacker = await Attacker.start({ mesh });
-  await attacker.join(address);
-  await attack(attacker, rng);
-  // It has read all of it, or cut it off, when it answers on a stream that was opened later.
-  const last = await attacker.open(victim, '/quorate/call/1').catch(() => undefined);
-  last?.frame(encodeRequest(1, 1, 'echo', plain, 60_000, 'still there?', 1_000));
-  await pollUntil(() => last === undefined || last.frames.length > 0 || last.over);
-  await attacker.stop();
+  try {
+    await attacker.join(address);
+    await attack(attacker, rng);
+    // It has read all of it, or cut it off, when it answers on a stream that was opened later.
+    const last = await attacker.open(victim, '/quorate/call/1').catch(() => undefined);
+    last?.frame(encodeRequest(1, 1, 'echo', plain, 60_000, 'still there?', 1_000));
+    await pollUntil(() => last === undefined || last.frames.length > 0 || last.over);
+  } finally {
+    await attacker.stop();
+  }
 }
 
 describe('memory', () => {

@@ -54,6 +54,11 @@ export class RawStream {
     return this.raw(framed(frame));
   }
 
+  /** Reads nothing from now on, so that what is sent to it piles up. */
+  stall(): void {
+    if (this.stream.status === 'open') this.stream.pause();
+  }
+
   async whenOver(): Promise<void> {
     await pollUntil(() => this.over);
   }

@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createMesh } from '../../src/mesh.ts';
+import type { CallContext } from '../../src/protocols/messaging/messaging.ts';
 
 const [, , name = ''] = process.argv;
 const errors: string[] = [];
@@ -13,7 +14,12 @@ const mesh = await createMesh({
   logger: { debug: silent, info: silent, warn: silent, error },
 });
 await mesh.registry.register('echo', (message: unknown) => message, { capabilities: ['work'] });
-await mesh.registry.register('never', () => new Promise(() => undefined), { capabilities: ['work'] });
+await mesh.registry.register(
+  'never',
+  (_message: unknown, { signal }: CallContext) =>
+    new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
+  { capabilities: ['work'] },
+);
 await mesh.registry.register(
   'fountain',
   async function* () {
