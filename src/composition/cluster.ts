@@ -67,7 +67,12 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     // A proof is final, so there is no way back for that key while this node runs.
     network.ban(author, Number.POSITIVE_INFINITY, `quarantined, ${reason}`);
   });
-  store.on('ownFeedConflict', () => options.logger.error(sharedIdentity(self).message, { node: self }));
+  store.on('ownFeedConflict', () => {
+    const { message } = sharedIdentity(self);
+    refusals.add('an entry signed with the key of this node, by another process');
+    options.logger.error(message, { node: self });
+    assembly.events.emit('refused', { peer: self, reason: message });
+  });
 
   const replication = new Replication({
     meshName: options.name,
@@ -205,10 +210,11 @@ function makeMembership<Custom>(
     },
   );
   membership.on('change', (change) => events.emit('member', change));
-  membership.on('joinFailed', ({ address, error }) => {
+  membership.on('joinFailed', ({ address, error, final }) => {
     options.logger.warn(`Cannot join by ${address}: ${error.message}`, { code: error.code });
     events.emit('joinFailed', { address, error });
-    if (error.code === 'IDENTITY_IN_USE') fail(error);
+    // Only before the first join: no peer can talk a member out of its mesh.
+    if (final) fail(error);
   });
   return membership;
 }
