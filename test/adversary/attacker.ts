@@ -26,7 +26,14 @@ export interface AttackerOptions {
   readonly mesh: string;
   readonly identity?: Identity;
   readonly encryption?: 'tls' | 'noise';
-  readonly epoch?: number;
+}
+
+/** Feeds of anybody, to be written without a network. */
+export function authorOf(mesh: string, identity: Identity): FeedStore {
+  const onListenerError = (error: unknown): void => {
+    throw error;
+  };
+  return new FeedStore({ mesh, identity, epoch: Date.now(), onListenerError });
 }
 
 export class Attacker {
@@ -52,14 +59,7 @@ export class Attacker {
     this.#node = node;
     this.identity = identity;
     this.meshName = options.mesh;
-    this.store = new FeedStore({
-      mesh: options.mesh,
-      identity,
-      epoch: options.epoch ?? Date.now(),
-      onListenerError: (error) => {
-        throw error;
-      },
-    });
+    this.store = authorOf(options.mesh, identity);
   }
 
   static async start(options: AttackerOptions): Promise<Attacker> {
@@ -131,9 +131,18 @@ export class Attacker {
   }
 
   /** Announces itself, so that honest nodes count it among the members and take it for an observer. */
-  async becomeMember(): Promise<void> {
+  becomeMember(): void {
+    this.#announce(false);
+  }
+
+  /** Says goodbye, as its last honest act. */
+  leave(): void {
+    this.#announce(true);
+  }
+
+  #announce(left: boolean): void {
     const info = { addresses: [], zone: 'default', roles: [], capacity: {}, version: '0.0.0', startedAt: 1 };
-    this.store.set('members', selfKey, selfValue({ ...info, incarnation: 1 }, false));
+    this.store.set('members', selfKey, selfValue({ ...info, incarnation: 1 }, left));
     this.publish(...this.store.flush());
   }
 

@@ -20,13 +20,13 @@ afterAll(() => honest.stop());
 async function member(): Promise<Attacker> {
   const attacker = await Attacker.start({ mesh });
   await attacker.join(...honest.addresses);
-  await attacker.becomeMember();
+  attacker.becomeMember();
   await pollUntil(() => honest.nodes.every(({ mesh: node }) => node.membership.get(attacker.id) !== undefined));
   return attacker;
 }
 
 function history(attacker: Attacker, agent: string, at = Date.now()): Envelope {
-  return attacker.seal({ seq: 1, payload: snapshotPayload({ [agent]: registryEntry(at * 1_024) }) });
+  return attacker.seal({ seq: 1, payload: snapshotPayload({ [agent]: registryEntry(at * 2_048) }) });
 }
 
 async function isOutEverywhere(attacker: Attacker): Promise<void> {
@@ -79,7 +79,7 @@ describe('equivocation', () => {
   it('a broken chain of hashes is a proof too', async () => {
     const attacker = await member();
     const first = history(attacker, 'chain');
-    const payload = snapshotPayload({ other: registryEntry(Date.now() * 1_024) });
+    const payload = snapshotPayload({ other: registryEntry(Date.now() * 2_048) });
     const second = attacker.seal({ seq: 2, kind: 'snapshot', payload, previous: new Uint8Array(32).fill(9) });
     attacker.publish(first.bytes, second.bytes);
     await isOutEverywhere(attacker);
@@ -95,7 +95,7 @@ describe('equivocation', () => {
 
   it('flipped bits that still decode, signed again: taken at their word or a proof, never harm to others', async () => {
     const rng = seededRng(5);
-    const entries = { bent: registryEntry(Date.now() * 1_024), 'worker-0': registryEntry(Date.now() * 2_048) };
+    const entries = { bent: registryEntry(Date.now() * 2_048), 'worker-0': registryEntry(Date.now() * 2_048) };
     const valid = snapshotPayload(entries);
     let quarantined = 0;
     for (let round = 0; round < 6; round++) {

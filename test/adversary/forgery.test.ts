@@ -76,7 +76,7 @@ describe('forgery', () => {
 
   it('honest envelopes with flipped bits are refused', async () => {
     await enter();
-    await attacker.becomeMember();
+    attacker.becomeMember();
     const rng = seededRng(11);
     const { registry } = honest.node(2).mesh;
     const registration = await registry.register('bent', () => 1, { capabilities: ['original'] });
@@ -102,7 +102,7 @@ describe('forgery', () => {
 
   it('what was true once and is said again changes nothing, and blames nobody', async () => {
     await enter();
-    await attacker.becomeMember();
+    attacker.becomeMember();
     const owner = honest.node(2).mesh;
     const registration = await owner.registry.register('mortal', () => 1, { capabilities: ['one'] });
     for (const word of ['two', 'three', 'four']) await registration.update({ capabilities: [word] });
