@@ -1,8 +1,8 @@
 /** What every command is given, and the two ways commands run: by themselves, or against a running node. */
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import type { ControlClient } from '../control/client.ts';
 import { QuorateError } from '../errors.ts';
+import { pc } from './colors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { reportError, type Terminal } from './output.ts';
 import { chooseNode } from './running-node.ts';

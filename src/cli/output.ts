@@ -1,6 +1,7 @@
 /** What commands print: tables and lines for people, one JSON value per line for programs. */
-import pc from 'picocolors';
+
 import { isQuorateError } from '../errors.ts';
+import { pc } from './colors.ts';
 import { exitCodeOf } from './exit-codes.ts';
 import { toJson } from './json.ts';
 

@@ -1,7 +1,7 @@
 /** `quorate agents` lists, `quorate query` asks for what is needed and fails when nobody has it. */
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import type { AgentRecord, Value } from '../../index.ts';
+import { pc } from '../colors.ts';
 import { askingNode, type CommandContext, type CommonOptions, parseNumber, runAction, withNode } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';

@@ -1,8 +1,8 @@
 /** `quorate demo`, which is `npm start`. */
 import { once } from 'node:events';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import { QuorateError } from '../../errors.ts';
+import { pc } from '../colors.ts';
 import { type CommandContext, parseNumber, runAction } from '../command.ts';
 import { type DemoOptions, runDemo } from '../demo/demo.ts';
 import { printSummary } from '../demo/summary.ts';

@@ -1,11 +1,11 @@
 /** `quorate doctor`: what is wrong, and what to do about it. */
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import type { ControlClient } from '../../control/client.ts';
 import { checkDataDir, checkNodeVersion, type Diagnosis, dial } from '../../control/diagnosis.ts';
 import { isQuorateError } from '../../errors.ts';
 import { asMultiaddr } from '../addresses.ts';
+import { pc } from '../colors.ts';
 import { askingNode, type CommandContext, type CommonOptions, runAction } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';

@@ -1,7 +1,7 @@
 /** `quorate members`: who is in the mesh and in which state; `--why`: who says so. */
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import type { Accusation, Member, MemberState } from '../../index.ts';
+import { pc } from '../colors.ts';
 import { askingNode, type CommandContext, type CommonOptions, runAction, withNode } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';

@@ -2,7 +2,6 @@
 import { resolve as resolvePath } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import {
   type CallContext,
   createMesh,
@@ -13,6 +12,7 @@ import {
   serveControl,
 } from '../../index.ts';
 import { asMultiaddr } from '../addresses.ts';
+import { pc } from '../colors.ts';
 import { type CommandContext, runAction } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { invocation, joinLine } from '../join-line.ts';

@@ -1,7 +1,7 @@
 /** `quorate watch`: members and agents as they come, change and go, until Ctrl-C. */
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import type { Member, MemberState, RegistryEvent, Value } from '../../index.ts';
+import { pc } from '../colors.ts';
 import { askingNode, type CommandContext, type CommonOptions, runAction, withNode } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';

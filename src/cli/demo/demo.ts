@@ -3,7 +3,6 @@
  * the answer is right all the same, and compared with a single-process count.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import pc from 'picocolors';
 import {
   type Accusation,
   type ControlServer,
@@ -13,6 +12,7 @@ import {
   type Mesh,
   serveControl,
 } from '../../index.ts';
+import { pc } from '../colors.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { plural, shortId, type Terminal } from '../output.ts';
 import { capability } from './contract.ts';

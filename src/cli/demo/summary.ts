@@ -1,5 +1,5 @@
 /** What happened, for people and for programs. */
-import pc from 'picocolors';
+import { pc } from '../colors.ts';
 import { plural, type Terminal } from '../output.ts';
 import type { SearchResult } from './job.ts';
 

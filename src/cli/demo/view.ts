@@ -2,7 +2,7 @@
  * What the job looks like. On a terminal a few lines are drawn again and again below what was said; without
  * one, everything is a plain line. The view is told what happened and decides nothing.
  */
-import pc from 'picocolors';
+import { pc } from '../colors.ts';
 import type { Terminal } from '../output.ts';
 
 export interface WorkerLine {
