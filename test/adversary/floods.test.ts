@@ -76,7 +76,9 @@ describe('floods', () => {
       'busy',
       (_message: unknown, { signal }: { signal: AbortSignal }) => {
         running.push(signal);
-        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
+        return signal.aborted
+          ? undefined
+          : new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
       },
       { capabilities: [] },
     );

@@ -67,7 +67,9 @@ describe('stalls', () => {
       .mesh.registry.register(
         'patient',
         (_message: unknown, { signal }: { signal: AbortSignal }) =>
-          new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
+          signal.aborted
+            ? undefined
+            : new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined))),
         { capabilities: [] },
       );
     for (let round = 0; round < 40 && attacker.isConnected(victim); round++) {

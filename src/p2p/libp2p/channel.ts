@@ -264,6 +264,7 @@ export class Libp2pChannel implements Channel {
     if (this.#end !== undefined) return;
     if (this.#receiver !== undefined && !this.#paused && !this.#delivering && this.#inbox.length === 0) {
       this.#hand(this.#receiver, frame);
+      if (this.#end !== undefined) this.#deliver(); // It ended within `onFrame`; now the receiver can be told.
       return;
     }
     this.#inbox.push(frame);
