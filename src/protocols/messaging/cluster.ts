@@ -58,6 +58,8 @@ const gone: ReadonlySet<MemberState> = new Set<MemberState>(['unreachable', 'rem
 
 /** A peer is reported alive at most so often. Milliseconds. */
 const heardEveryMs = 200;
+/** Peers remembered beside those with something under way; identities cost nothing. */
+const maxIdlePeers = 4_096;
 
 export class ClusterMessaging extends BaseMessaging {
   readonly #options: ClusterMessagingOptions;
@@ -246,6 +248,8 @@ export class ClusterMessaging extends BaseMessaging {
   }
 
   #onChannel(channel: Channel): void {
+    // Reset before it got here: its end was told already, and nothing would take it out of the books again.
+    if (channel.closed) return;
     if (this.stopped) {
       channel.abort(new QuorateError('STOPPED', 'This node stopped.'));
       return;
@@ -258,6 +262,7 @@ export class ClusterMessaging extends BaseMessaging {
   }
 
   #onStream(channel: Channel): void {
+    if (channel.closed) return; // As above.
     if (this.stopped) {
       channel.abort(new QuorateError('STOPPED', 'This node stopped.'));
       return;
@@ -271,6 +276,9 @@ export class ClusterMessaging extends BaseMessaging {
   #usageOf(peer: NodeId): PeerUsage {
     let usage = this.#usage.get(peer);
     if (usage === undefined) {
+      if (this.#usage.size >= maxIdlePeers) {
+        for (const [id, { calls, channels }] of this.#usage) if (calls + channels === 0) this.#usage.delete(id);
+      }
       usage = { calls: 0, bytes: 0, channels: 0 };
       this.#usage.set(peer, usage);
     }
@@ -322,6 +330,8 @@ export class ClusterMessaging extends BaseMessaging {
     const now = this.clock.now();
     const before = this.#heardAt.get(peer);
     if (before !== undefined && now - before < heardEveryMs) return;
+    // A peer need not be a member to be heard, so not all of them are forgotten by a goodbye.
+    if (before === undefined && this.#heardAt.size >= maxIdlePeers) this.#heardAt.clear();
     this.#heardAt.set(peer, now);
     this.#options.membership.heardFrom(peer);
   }

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { seededRng } from '../../../src/clock.ts';
 import type { NodeId } from '../../../src/node-id.ts';
+import type { Channel } from '../../../src/p2p/network.ts';
 import type { ClusterMessagingStatus } from '../../../src/protocols/messaging/cluster.ts';
 import {
   decodeFrame,
@@ -61,6 +62,26 @@ describe('a hostile peer', () => {
       }
       expect(victim.misbehaviour.length).toBe(50);
       expect(victim.errors).toEqual([]);
+    },
+  );
+
+  test.each(['/quorate/call/1', '/quorate/bulk/1', '/quorate/stream/1'])(
+    'a channel of %s that was reset before it was handed over leaves nothing behind',
+    (protocol) => {
+      const { victim, attacker } = victimAndAttacker();
+      const dead: Channel = {
+        peer: attacker.self,
+        protocol,
+        closed: true,
+        send: () => false,
+        drained: () => Promise.reject(new Error('closed')),
+        listen: (receiver) => receiver.onClose(new Error('reset')),
+        pause: () => undefined,
+        resume: () => undefined,
+        close: () => Promise.resolve(),
+        abort: () => undefined,
+      };
+      expect(() => victim.protocols.get(protocol)?.onChannel(dead)).not.toThrow();
     },
   );
 
