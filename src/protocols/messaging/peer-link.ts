@@ -136,10 +136,10 @@ export class PeerLink {
   onAnswer(frame: Frame, channel: Channel): void {
     switch (frame.type) {
       case 4:
-        this.#find(frame.id)?.onReply(frame.value, frame.head);
+        this.#find(frame.id, frame.head)?.onReply(frame.value, frame.head);
         return;
       case 5:
-        this.#find(frame.id)?.onError(frame.error, frame.head);
+        this.#find(frame.id, frame.head)?.onError(frame.error, frame.head);
         return;
       case 6:
         this.#find(frame.id)?.onMoved(frame.node);
@@ -152,9 +152,11 @@ export class PeerLink {
     }
   }
 
-  #find(id: number): LinkedCall | undefined {
+  #find(id: number, head?: ReplyHead): LinkedCall | undefined {
     const call = this.#calls[id & slotMask];
     if (call !== undefined && call.linkId === id && call.sentOn !== undefined) return call;
+    // Its head is told once; the next answer, which comes without, waits for it.
+    this.catchingUp = head ?? this.catchingUp;
     this.#options.onStray(this.peer);
     return undefined;
   }
