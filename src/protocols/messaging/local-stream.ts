@@ -156,7 +156,8 @@ export class LocalStream<Item> extends Deadline implements AsyncIterator<Item> {
     this.#unlink = undefined;
     const { ended } = this.#run;
     // Not awaited: a generator that waits for something ends when that does, the caller need not.
-    Promise.resolve(this.#items?.return?.()).then(ended, (error: unknown) => {
+    // Called within a promise: an iterator that throws at once would end the process from a deadline's timer.
+    new Promise((resolve) => resolve(this.#items?.return?.())).then(ended, (error: unknown) => {
       this.#dispatcher.report(error, this.#outgoing.agent);
       ended();
     });

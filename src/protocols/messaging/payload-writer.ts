@@ -51,7 +51,7 @@ export class PayloadWriter {
   #tooLarge(bytes: number): never {
     throw new QuorateError(
       'PAYLOAD_TOO_LARGE',
-      `The message takes more than the ${this.#limit} bytes allowed; stream it in pieces, or raise messaging.maxMessageBytes on every node.`,
+      `The message takes more than the ${this.#limit} bytes allowed; stream it in pieces, or raise calls.maxMessageBytes on every node.`,
       { bytes, limit: this.#limit },
     );
   }
