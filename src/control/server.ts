@@ -101,6 +101,10 @@ export async function serveControl<Custom>(
     );
     server.listen(path, resolve);
   });
+  // A connection that could not be accepted (no file descriptors, say); without a listener it would end the process.
+  server.on('error', () => {
+    counters.refused += 1;
+  });
   chmodSync(path, 0o600);
 
   let stopping: Promise<void> | undefined;
@@ -186,7 +190,11 @@ class ControlConnection {
     try {
       await this.#send({ type: 'end', id, value: await this.#perform(id, op, args, abort) });
     } catch (error) {
-      await this.#send({ type: 'error', id, error: asWireError(error) }).catch(() => this.#socket.destroy());
+      try {
+        await this.#send({ type: 'error', id, error: asWireError(error) });
+      } catch {
+        this.#socket.destroy(); // What a handler threw may hold anything, even what cannot be put into words.
+      }
     }
   }
 
