@@ -122,6 +122,8 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     () => replication.start(),
     () => replication.stop(),
   );
+  // Before the start of membership, which may know of departures at once.
+  const departures = new Departures(membership, clock, (author) => store.forget(author));
   await lifecycle.start(
     'membership',
     () => membership.start(),
@@ -130,7 +132,6 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
       membership.stop();
     },
   );
-  const departures = new Departures(membership, clock, (author) => store.forget(author));
   await lifecycle.start(
     'registry',
     () => registry,
