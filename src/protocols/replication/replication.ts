@@ -311,6 +311,8 @@ export class Replication {
     } catch (error) {
       this.counters.exchangesFailed += 1;
       log('debug', 'An exchange of feeds failed; it is tried again later.', { peer, error: messageOf(error) });
+      // Not every neighbour is probed, and only an answer to a probe would bring it up again.
+      this.#request(peer, 'relaxed');
       return 'failed';
     } finally {
       timer.cancel();
