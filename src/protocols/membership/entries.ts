@@ -103,7 +103,7 @@ function isListOf(value: Value, most: number, accepts: (item: Value) => item is 
   return Array.isArray(value) && value.length <= most && value.every((item) => accepts(item as Value));
 }
 
-function isAddress(value: Value): value is string {
+export function isAddress(value: Value): value is string {
   return typeof value === 'string' && value.startsWith('/') && Buffer.byteLength(value) <= entryLimits.addressBytes;
 }
 

@@ -17,7 +17,7 @@ import { Accuser } from './accuser.ts';
 import { Bootstrap, type BootstrapStatus } from './bootstrap.ts';
 import { type ControlCounters, ControlLinks } from './control-links.ts';
 import { Dialer } from './dialer.ts';
-import { selfKey, selfValue } from './entries.ts';
+import { entryLimits, isAddress, selfKey, selfValue } from './entries.ts';
 import { Healer } from './healer.ts';
 import { abortable, JoinGate } from './join-gate.ts';
 import { defaultLinkTimings, Links } from './links.ts';
@@ -198,7 +198,8 @@ export class MeshMembership implements Membership {
     for (const author of this.#feeds.authors('members')) {
       for (const [key, value] of this.#feeds.entries(author, 'members')) this.#view.apply(author, key, value);
     }
-    this.announce({ addresses: this.#network.addresses() });
+    // A host with many interfaces has more than others would take, and they would take none of the entry then.
+    this.announce({ addresses: this.#network.addresses().filter(isAddress).slice(0, entryLimits.addresses) });
     this.#process();
     this.#bootstrap.start();
     this.#step({ type: 'tick', lateMs: 0 });
