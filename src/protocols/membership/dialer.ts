@@ -44,8 +44,8 @@ export class Dialer {
   async #tryAddresses(peer: NodeId): Promise<DialOutcome> {
     const addresses = this.#addressesOf(peer).slice(0, maxAddresses);
     let refused = true;
+    let dialled = 0;
     let error = new QuorateError('PEER_UNREACHABLE', `${peer} has announced no address to dial.`, { peer });
-    if (addresses.length === 0) refused = false;
     for (const address of addresses) {
       const startedAt = this.#clock.now();
       try {
@@ -53,7 +53,11 @@ export class Dialer {
         if (found === peer || this.#network.isConnected(peer)) return { ok: true };
         error = new QuorateError('PEER_UNREACHABLE', `${address} is ${found} now, not ${peer}.`, { address, peer });
       } catch (thrown) {
-        error = asQuorateError(thrown, address);
+        const failure = asQuorateError(thrown, address);
+        // Its loopback address is ours, when both listen on all interfaces: that says nothing of the peer.
+        if (failure.data['self'] === true) continue;
+        dialled += 1;
+        error = failure;
         const timedOut = this.#clock.now() - startedAt >= 0.9 * this.#timeoutMs;
         if (timedOut || error.code !== 'PEER_UNREACHABLE') refused = false;
       }
@@ -61,7 +65,7 @@ export class Dialer {
       if (this.#network.isConnected(peer)) return { ok: true };
       if (this.#stop.signal.aborted) break;
     }
-    return { ok: false, refused, error };
+    return { ok: false, refused: refused && dialled > 0, error };
   }
 }
 
