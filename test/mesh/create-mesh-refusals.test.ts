@@ -73,7 +73,7 @@ describe('encryption', () => {
     const a = await node({ name: 'noisy' });
     const peer = await Attacker.start({ mesh: 'noisy', encryption: 'noise' });
     await peer.join(addressOf(a));
-    await peer.becomeMember();
+    peer.becomeMember();
     await pollUntil(() => a.membership.get(peer.id)?.state === 'alive');
     await peer.stop();
   });

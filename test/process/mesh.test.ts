@@ -70,9 +70,9 @@ describe('a process that is killed', () => {
     expect(a.count('up', 'old')).toBe(1);
     // The port of a bootstrap address comes back too, and whoever lost it finds it again.
     await a.kill('SIGKILL');
-    const again = await MeshProcess.start({ listen: [`/ip4/127.0.0.1/tcp/${a.port}`] }, ['worker-0']);
+    const again = await MeshProcess.start({ listen: [`/ip4/127.0.0.1/tcp/${a.port}`] }, ['back']);
     const third = await MeshProcess.start({ bootstrap: [again.address, second.address] }, ['third']);
-    await together([third, second, again], ['new', 'worker-0', 'third']);
+    await together([third, second, again], ['new', 'back', 'third']);
   });
 });
 
