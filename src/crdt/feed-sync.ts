@@ -48,10 +48,13 @@ export function summarise(source: SyncSource, buckets: ReadonlySet<number>): Rem
     (store) => headOf(store, source.own.get(store)?.log) ?? notKept(store, { epoch: source.ownEpoch, seq: 0 }),
   );
   for (const author of replicas.authors()) {
+    // Then its other feeds are welcome as it left them.
+    const returned = replicas.hasReturned(author.id);
     add(author, (store) => {
       const log = replicas.log(author.id, store);
       // A sleeping feed is asked for from where it stands, so that it can wake.
-      return headOf(store, log) ?? notKept(store, replicas.floor(author.id, store));
+      const floor = returned ? undefined : replicas.floor(author.id, store);
+      return headOf(store, log) ?? notKept(store, floor);
     });
   }
   for (const author of replicas.forgotten()) add(author, (store) => notKept(store, replicas.floor(author.id, store)));

@@ -24,7 +24,7 @@ import { type Misbehaviour, malformedProof } from './proof.ts';
 interface ReplicaFeed {
   readonly log: FeedLog;
   readonly document: FeedDocument;
-  /** At or below what was known when the author was forgotten: not shown until it is past that. */
+  /** At or below what was known when the author was forgotten: not shown until it is past that, or another feed is. */
   dormant: boolean;
 }
 
@@ -119,7 +119,7 @@ export class Replicas {
     }
     if (envelope.kind === 'snapshot') return this.#acceptSnapshot(key, envelope, now);
     if (author === undefined || feed === undefined)
-      return { outcome: this.#isPast(key.id, envelope) ? 'stale' : 'gap' };
+      return { outcome: isAtOrBefore(envelope, this.floor(key.id, envelope.store)) ? 'stale' : 'gap' };
     if (feed.log.epoch !== envelope.epoch || envelope.seq !== feed.log.lastSeq + 1) return { outcome: 'gap' };
     return this.#acceptDelta(author, feed, envelope);
   }
@@ -140,12 +140,9 @@ export class Replicas {
     if (!feed.dormant) this.#digest.toggle(raw, feed.log.head.hash);
     feed.log.append(envelope);
     this.#totalBytes += size;
-    const woken = feed.dormant && !this.#isPast(author.key.id, envelope);
-    if (woken) feed.dormant = false;
-    if (feed.dormant) return { outcome: 'applied', changes: [] };
+    if (feed.dormant) return { outcome: 'applied', changes: this.#wake(author) };
     this.#digest.toggle(raw, envelope.hash);
-    const changes = woken ? FeedDocument.difference(undefined, feed.document) : result;
-    return { outcome: 'applied', changes: named(author.key.id, envelope.store, changes) };
+    return { outcome: 'applied', changes: named(author.key.id, envelope.store, result) };
   }
 
   #acceptSnapshot(key: AuthorKey, envelope: Envelope, now: number): Acceptance {
@@ -172,7 +169,7 @@ export class Replicas {
     }
     const visible = former !== undefined && !former.dormant ? former : undefined;
     if (visible !== undefined) this.#digest.toggle(key.raw, visible.log.head.hash);
-    const feed = { log: new FeedLog(envelope), document, dormant: this.#isPast(key.id, envelope) };
+    const feed = { log: new FeedLog(envelope), document, dormant: this.#isPast(author, envelope.store, envelope) };
     author.feeds.set(envelope.store, feed);
     this.#totalBytes = total;
     if (!feed.dormant) {
@@ -180,7 +177,20 @@ export class Replicas {
       const difference = FeedDocument.difference(visible?.document, document);
       changes.push(...named(key.id, envelope.store, difference));
     }
-    return { outcome: 'applied', changes };
+    return { outcome: 'applied', changes: [...changes, ...this.#wake(author)] };
+  }
+
+  /** Shows what slept and need not any more; one feed that wakes may wake others. */
+  #wake(author: Author): FeedChange[] {
+    const changes: FeedChange[] = [];
+    for (const name of [...author.feeds.keys(), ...author.feeds.keys()]) {
+      const feed = author.feeds.get(name) as ReplicaFeed;
+      if (!feed.dormant || this.#isPast(author, name, feed.log.head)) continue;
+      feed.dormant = false;
+      this.#digest.toggle(author.key.raw, feed.log.head.hash);
+      changes.push(...named(author.key.id, name, FeedDocument.difference(undefined, feed.document)));
+    }
+    return changes;
   }
 
   /** Takes an author out of the view for good; the changes that makes, or why it cannot be. */
@@ -234,6 +244,12 @@ export class Replicas {
     return (this.#authors.get(id) ?? this.#tombstones.get(id))?.floors.get(store);
   }
 
+  /** A forgotten author is known to live again, so that even its unchanged feeds are wanted. */
+  hasReturned(id: NodeId): boolean {
+    const author = this.#authors.get(id);
+    return author !== undefined && hasReturned(author);
+  }
+
   quarantineOf(id: NodeId): Quarantine | undefined {
     return this.#authors.get(id)?.quarantine;
   }
@@ -277,10 +293,11 @@ export class Replicas {
     return named(author.key.id, store, gone);
   }
 
-  /** At or below the place where the feed was forgotten. */
-  #isPast(id: NodeId, envelope: Envelope): boolean {
-    const floor = this.floor(id, envelope.store);
-    return floor !== undefined && !isBefore(floor, envelope);
+  /** At or below the place where the feed was forgotten; at that very place only as long as the author is away. */
+  #isPast(author: Author, store: StoreName, position: Position): boolean {
+    const floor = author.floors.get(store);
+    if (floor === undefined || !isAtOrBefore(position, floor)) return false;
+    return isBefore(position, floor) || !hasReturned(author);
   }
 
   #beforeFirst(log: FeedLog): Uint8Array {
@@ -298,6 +315,16 @@ export class Replicas {
 
 export function isBefore(a: Position, b: Position): boolean {
   return a.epoch < b.epoch || (a.epoch === b.epoch && a.seq < b.seq);
+}
+
+function isAtOrBefore(position: Position, floor: Position | undefined): boolean {
+  return floor !== undefined && !isBefore(floor, position);
+}
+
+/** Some feed of it went on past the place where it was forgotten: nobody but the author can have written that. */
+function hasReturned(author: Author): boolean {
+  for (const [store, { dormant }] of author.feeds) if (!dormant && author.floors.has(store)) return true;
+  return false;
 }
 
 /** What a quarantined author adds to the digest, whatever the evidence was. */

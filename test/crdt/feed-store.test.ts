@@ -305,6 +305,46 @@ describe('FeedStore forgetting', () => {
     expect(bob.rootDigest()).toEqual(alice.rootDigest());
   });
 
+  it('takes all feeds of an author back when one of them went on', () => {
+    const { alice, bob } = known();
+    alice.set('members', 'self', 1);
+    for (const bytes of alice.flush()) bob.receive(bytes, 0);
+    const carol = storeOf('carol');
+    exchange(bob, carol);
+    bob.forget(alice.self);
+    exchange(bob, carol);
+    expect([...bob.authors('members'), ...bob.authors('registry')]).toEqual([]);
+    alice.set('members', 'self', 2);
+    alice.flush();
+    exchange(bob, alice);
+    expect(bob.get(alice.self, 'members', 'self')).toBe(2);
+    // The unchanged feed was not asked for yet.
+    expect(bob.get(alice.self, 'registry', 'a')).toBeUndefined();
+    exchange(bob, carol);
+    expect(bob.get(alice.self, 'registry', 'a')).toBe(3);
+    expect(bob.rootDigest()).toEqual(carol.rootDigest());
+    expect(bob.rootDigest()).toEqual(alice.rootDigest());
+  });
+
+  it('wakes an unchanged feed that was received before the author was known to be back', () => {
+    const { alice, bob, sent } = known();
+    alice.set('members', 'self', 1);
+    for (const bytes of alice.flush()) bob.receive(bytes, 0);
+    bob.forget(alice.self);
+    for (const bytes of sent) bob.receive(bytes, 0);
+    expect(bob.get(alice.self, 'registry', 'a')).toBeUndefined();
+    const changes: FeedChange[] = [];
+    bob.onChange((all) => changes.push(...all));
+    alice.set('members', 'self', 2);
+    alice.flush();
+    exchange(bob, alice);
+    expect(changes).toMatchObject([
+      { store: 'members', key: 'self', value: 2 },
+      { store: 'registry', key: 'a', value: 3 },
+    ]);
+    expect(bob.rootDigest()).toEqual(alice.rootDigest());
+  });
+
   it('takes an author back that restarted', () => {
     const { alice, bob, sent } = known();
     bob.forget(alice.self);
