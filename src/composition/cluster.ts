@@ -123,7 +123,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     () => replication.stop(),
   );
   // Before the start of membership, which may know of departures at once.
-  const departures = new Departures(membership, clock, (author) => store.forget(author));
+  const departures = new Departures(membership, clock, store);
   await lifecycle.start(
     'membership',
     () => membership.start(),
@@ -206,6 +206,7 @@ function makeMembership<Custom>(
       maxMembers: options.registry.maxNodes,
       digest: () => replication.digest(),
       onPeerDigest: (peer, digest) => replication.onPeerDigest(peer, digest),
+      synced: (peer) => replication.exchanged(peer),
       flush: () => replication.flush(),
       onMisbehaviour: (peer, reason) => onMisbehaviour(peer, `membership: ${reason}`),
     },

@@ -3,17 +3,22 @@
  * many come back: with a higher epoch after a restart, with the same feeds after a partition.
  */
 import type { Clock, Timer } from '../clock.ts';
+import type { FeedStore } from '../crdt/feed-store.ts';
 import type { NodeId } from '../node-id.ts';
 import type { MemberState, Membership } from '../protocols/membership/membership.ts';
 
-/** Milliseconds. A member that said goodbye returns as a new start, so little is lost by forgetting it soon. */
-const keepMs: Partial<Record<MemberState, number>> = { left: 10 * 60_000, removed: 24 * 3_600_000 };
+/**
+ * Milliseconds. A member that said goodbye returns as a new start, so little is lost by forgetting it soon. One removed may
+ * be cut off rather than dead: then it has forgotten us as well, and what `refresh` publishes now lets each side know
+ * the other again when they meet.
+ */
+const keepMs: Partial<Record<MemberState, number>> = { left: 10 * 60_000, removed: 60 * 60_000 };
 
 export class Departures {
   readonly #timers = new Map<NodeId, Timer>();
   readonly #unsubscribe: () => void;
 
-  constructor(membership: Membership, clock: Clock, forget: (author: NodeId) => void) {
+  constructor(membership: Membership, clock: Clock, store: Pick<FeedStore, 'forget' | 'refresh'>) {
     this.#unsubscribe = membership.on('change', ({ member }) => {
       this.#timers.get(member.id)?.cancel();
       this.#timers.delete(member.id);
@@ -21,7 +26,8 @@ export class Departures {
       if (ms === undefined) return;
       const timer = clock.after(ms, () => {
         this.#timers.delete(member.id);
-        forget(member.id);
+        store.forget(member.id);
+        if (member.state === 'removed') store.refresh();
       });
       this.#timers.set(member.id, timer);
     });

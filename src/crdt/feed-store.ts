@@ -289,6 +289,18 @@ export class FeedStore implements Feeds {
     this.#emitChanges(this.#replicas.forget(author));
   }
 
+  /**
+   * Publishes this node's feeds once more. Others that have forgotten it show nothing of it until they hear something
+   * newer than what they remember; this is that.
+   */
+  refresh(): void {
+    for (const [store, feed] of this.#own) {
+      const wasDirty = feed.dirty;
+      feed.refresh();
+      if (feed.dirty && !wasDirty) this.#events.emit('dirty', { store });
+    }
+  }
+
   isQuarantined(author: NodeId): boolean {
     return this.#replicas.quarantineOf(author) !== undefined;
   }

@@ -43,6 +43,7 @@ export class OwnFeed {
   #doc = createFeedDoc(clientId);
   #stateBytes = 0;
   #log: FeedLog | undefined;
+  #refreshDue = false;
 
   constructor(options: OwnFeedOptions) {
     this.#options = options;
@@ -53,7 +54,12 @@ export class OwnFeed {
   }
 
   get dirty(): boolean {
-    return this.#dirty.size > 0;
+    return this.#dirty.size > 0 || this.#refreshDue;
+  }
+
+  /** The next flush publishes the whole state once more, as news that is newer than whatever others remember. */
+  refresh(): void {
+    this.#refreshDue = this.#log !== undefined;
   }
 
   /** The change made, or undefined when the entry already was that value. Throws before anything is written. */
@@ -93,8 +99,8 @@ export class OwnFeed {
   /** The envelopes that carry what changed since the last flush, in order; none when nothing did. */
   flush(): Uint8Array[] {
     const pending = this.#takePending();
-    if (pending.length === 0) return [];
-    if (this.#log === undefined) return [this.#snapshot()];
+    if (pending.length === 0 && !this.#refreshDue) return [];
+    if (this.#log === undefined || this.#refreshDue) return [this.#snapshot()];
     const { maxDeltaBytes } = this.#options.limits;
     const due = this.#compactionDue(pending.reduce((sum, [key, bytes]) => sum + pendingSize(key, bytes), 0));
     const stateFits = this.#stateBytes + updateOverheadBytes + envelopeOverheadBytes <= maxDeltaBytes;
@@ -128,6 +134,7 @@ export class OwnFeed {
   }
 
   #snapshot(): Uint8Array {
+    this.#refreshDue = false;
     this.#doc.destroy();
     this.#doc = createFeedDoc(clientId);
     writeEntries(this.#doc, this.#encoded);

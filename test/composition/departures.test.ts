@@ -35,20 +35,20 @@ function set() {
   });
   const clock = new HandClock();
   const forgotten: NodeId[] = [];
-  const departures = new Departures(
-    { on: (type, listener) => events.on(type, listener) } as Membership,
-    clock,
-    (author) => forgotten.push(author),
-  );
+  const refreshes: number[] = [];
+  const departures = new Departures({ on: (type, listener) => events.on(type, listener) } as Membership, clock, {
+    forget: (author) => void forgotten.push(author),
+    refresh: () => void refreshes.push(clock.now()),
+  });
   const become = (id: NodeId, state: MemberState) =>
     events.emit('change', { member: { id, state } as Member, previous: 'alive' });
-  return { clock, forgotten, departures, become, id: createIdentity().id };
+  return { clock, forgotten, refreshes, departures, become, id: createIdentity().id };
 }
 
 const minute = 60_000;
 
-it('forgets who left after ten minutes, and who was removed after a day', () => {
-  const { clock, forgotten, become, id } = set();
+it('forgets who left after ten minutes, and who was removed after an hour, saying ourselves anew', () => {
+  const { clock, forgotten, refreshes, become, id } = set();
   const other = createIdentity().id;
   become(id, 'left');
   become(other, 'removed');
@@ -56,8 +56,10 @@ it('forgets who left after ten minutes, and who was removed after a day', () => 
   expect(forgotten).toEqual([]);
   clock.turn(minute);
   expect(forgotten).toEqual([id]);
-  clock.turn(24 * 60 * minute);
+  expect(refreshes).toEqual([]);
+  clock.turn(50 * minute);
   expect(forgotten).toEqual([id, other]);
+  expect(refreshes).toEqual([60 * minute]);
   expect(clock.pending).toBe(0);
 });
 

@@ -272,6 +272,22 @@ describe('FeedStore forgetting', () => {
     return { alice, bob, sent };
   }
 
+  it('shows an author again that published anew while it was forgotten, without any change of its entries', () => {
+    const { alice, bob } = known();
+    const before = new Map(bob.entries(alice.self, 'registry'));
+    bob.forget(alice.self);
+    exchange(alice, bob);
+    expect(bob.entries(alice.self, 'registry').size).toBe(0);
+    alice.refresh();
+    expect(alice.dirty).toBe(true);
+    expect(alice.flush()).not.toEqual([]);
+    expect(alice.dirty).toBe(false);
+    exchange(alice, bob);
+    expect(new Map(bob.entries(alice.self, 'registry'))).toEqual(before);
+    expect(bob.rootDigest()).toEqual(alice.rootDigest());
+    expect(alice.flush()).toEqual([]);
+  });
+
   it('takes the entries away, and no stale transfer brings them back', () => {
     const { alice, bob, sent } = known();
     const carol = storeOf('carol');

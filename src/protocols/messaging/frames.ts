@@ -211,7 +211,8 @@ export function encodeFailed(error: QuorateError): Uint8Array {
 
 /** The data of an error is the handler's, so it may be too large or unfit to travel; the rest goes without it. */
 function withError(error: QuorateError, start: (out: PayloadWriter) => void): Uint8Array {
-  const code = Math.max(0, wireCodes.indexOf(error.code));
+  // A code that does not travel must not become one that says that retrying is safe.
+  const code = wireCodes.indexOf(wireCodes.includes(error.code) ? error.code : 'UNKNOWN_OUTCOME');
   const attempt = (data: unknown): Uint8Array =>
     write(maxErrorBytes, (out) => {
       start(out);

@@ -60,6 +60,11 @@ const maxRelayed = 64;
 /** Gaps waited for at a time. */
 const maxGaps = 1024;
 
+interface ExchangeWaiter {
+  readonly resolve: () => void;
+  readonly reject: (error: QuorateError) => void;
+}
+
 export class Replication {
   readonly topic: string;
   readonly counters: ReplicationCounters = {
@@ -80,6 +85,7 @@ export class Replication {
   readonly #digests: PeerDigests;
   readonly #held = new HeldEnvelopes();
   readonly #waiters = new Waiters();
+  readonly #exchangeWaiters = new Map<NodeId, ExchangeWaiter[]>();
   readonly #reputation: Reputation;
   readonly #served: ServedPeers;
   readonly #channels = new Set<Channel>();
@@ -147,6 +153,23 @@ export class Replication {
     if (this.#stopped === undefined && this.#parts.network.isConnected(peer)) this.#digests.heard(peer, digest);
   }
 
+  /**
+   * Resolves when an exchange with that neighbour has ended well: what it held is here then, but for what was written
+   * meanwhile. Rejects when its connection is lost.
+   */
+  exchanged(peer: NodeId): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#stopped !== undefined || !this.#parts.network.isConnected(peer)) {
+        reject(new QuorateError('PEER_UNREACHABLE', `${peer} is not connected.`, { peer }));
+        return;
+      }
+      const waiting = this.#exchangeWaiters.get(peer) ?? [];
+      waiting.push({ resolve, reject });
+      this.#exchangeWaiters.set(peer, waiting);
+      this.#request(peer, 'urgent');
+    });
+  }
+
   /** Whether the copy of that feed here has reached `position`. */
   has(author: NodeId, store: StoreName, position: FeedPosition): boolean {
     const head = this.#parts.store.head(author, store);
@@ -204,6 +227,9 @@ export class Replication {
     if (confirmed.length > 0) await this.#within(this.#options.farewellMs, Promise.all(confirmed));
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#waiters.rejectAll(stopped());
+    for (const peer of [...this.#exchangeWaiters.keys()]) {
+      for (const { reject } of this.#takeExchangeWaiters(peer)) reject(stopped());
+    }
     for (const channel of this.#channels) channel.abort(new Error('This node is stopping.'));
   }
 
@@ -307,6 +333,7 @@ export class Replication {
       const channel = await network.open(peer, syncProtocol, { signal: patience.signal });
       timer.cancel();
       await this.#run(channel, 'initiator');
+      for (const { resolve } of this.#takeExchangeWaiters(peer)) resolve();
       return Buffer.from(this.digest()).toString('hex');
     } catch (error) {
       this.counters.exchangesFailed += 1;
@@ -317,6 +344,12 @@ export class Replication {
     } finally {
       timer.cancel();
     }
+  }
+
+  #takeExchangeWaiters(peer: NodeId): readonly ExchangeWaiter[] {
+    const waiting = this.#exchangeWaiters.get(peer) ?? [];
+    this.#exchangeWaiters.delete(peer);
+    return waiting;
   }
 
   async #serve(channel: Channel): Promise<void> {
@@ -382,6 +415,8 @@ export class Replication {
 
   #forgetPeer(peer: NodeId): void {
     this.#scheduler.drop(peer);
+    const lost = new QuorateError('PEER_UNREACHABLE', `The connection with ${peer} was lost.`, { peer });
+    for (const { reject } of this.#takeExchangeWaiters(peer)) reject(lost);
     this.#digests.drop(peer);
   }
 }
