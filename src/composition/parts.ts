@@ -11,7 +11,7 @@ import type { MessagingLimits } from '../protocols/messaging/limits.ts';
 import type { Registry } from '../protocols/registry/registry.ts';
 import type { FeedStatus, MeshStatus, PeerStatus } from './status.ts';
 
-/** What an operator or an application may want to hear of; each is also logged. */
+/** What an operator or an application may want to hear of. */
 export interface MeshEvents {
   /** A member appeared (`previous` undefined) or changed its state. */
   member: { readonly member: Member; readonly previous: MemberState | undefined };

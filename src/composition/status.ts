@@ -47,7 +47,7 @@ export interface MeshStatus {
   readonly lag: {
     /** How late this process's own timers fire, milliseconds; what it tells its observers. */
     readonly eventLoopMs: number;
-    /** Feeds known to be behind, waiting for repair. */
+    /** Neighbours that hold other feeds than this node; above 0 for long: repair does not get through. */
     readonly feedsBehind: number;
   };
   readonly traffic: { readonly bytesSent: number; readonly bytesReceived: number };

@@ -47,7 +47,7 @@ export interface ChannelLimits {
 }
 
 export interface NetworkEvents {
-  /** The first connection to a peer is up, authenticated and past `Network.admit`. */
+  /** The first connection to a peer is up, authenticated and admitted by both sides. */
   'peer:connected': { readonly peer: NodeId; readonly addresses: readonly string[]; readonly outbound: boolean };
   /** The last connection to a peer is gone. `graceful` when one of the two sides closed it on purpose. */
   'peer:disconnected': { readonly peer: NodeId; readonly graceful: boolean };

@@ -1,5 +1,5 @@
 /**
- * The frames of `/quorate/control/1`: fixed binary layouts, big-endian, 7 to 15 bytes.
+ * The frames of `/quorate/control/1`: fixed binary layouts, big-endian, 6 to 15 bytes.
  *
  * | byte 0 | name       | then                                                            | bytes |
  * |--------|------------|-----------------------------------------------------------------|-------|
