@@ -33,7 +33,7 @@ describe('joining', () => {
     const first = await node();
     const socket = socketOf(first);
     await first.stop();
-    const a = await node({ listen: [socket], bootstrap: [socket], membership: { joinTimeoutMs: 100 } });
+    const a = await node({ listen: [socket], bootstrap: [socket], membership: { joinTimeoutMs: 3_600_000 } });
     const b = await node({ bootstrap: [socket] });
     await meet(a, b);
   });

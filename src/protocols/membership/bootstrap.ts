@@ -23,6 +23,8 @@ export interface BootstrapEvents {
   joined(address: string, peer: NodeId): void;
   /** `final`: there will be no further attempt at any address. */
   failed(address: string, error: QuorateError, final: boolean): void;
+  /** All addresses turned out to be this node's own: there is nobody to join by. */
+  onlySelf(): void;
 }
 
 export interface BootstrapOptions {
@@ -127,7 +129,10 @@ export class Bootstrap {
   #onFailure(target: Target, error: QuorateError): void {
     target.error = error;
     // Its own address among them is what a list shared by all nodes looks like.
-    if (error.data['self'] === true) return;
+    if (error.data['self'] === true) {
+      if (this.#targets.every(({ error: own }) => own?.data['self'] === true)) this.#events.onlySelf();
+      return;
+    }
     // Once joined this node is the earlier one, and nobody's word makes it give way.
     if (error.code === 'IDENTITY_IN_USE' && !this.#everJoined) {
       this.stop();
