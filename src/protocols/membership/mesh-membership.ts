@@ -38,6 +38,9 @@ export interface MeshMembershipEvents extends MembershipEvents {
 /** The part of `MemberInfo` that the application chooses. */
 export type Announcement = Pick<MemberInfo, 'addresses' | 'zone' | 'roles' | 'capacity'>;
 
+/** Entries against members that are forgotten here; a quarter of what others read of one author (`view.ts`). */
+const maxStrayAccusations = 64;
+
 export interface MeshMembershipDependencies {
   readonly feeds: Feeds;
   readonly network: Network;
@@ -124,6 +127,7 @@ export class MeshMembership implements Membership {
     this.#bootstrap = new Bootstrap(this.#options.bootstrap, { network, clock, rng, isMember }, timings.bootstrap, {
       joined: (address, peer) => this.#onJoined(address, peer),
       failed: (address, error, final) => this.#onJoinFailed(address, error, final),
+      onlySelf: () => this.#join.open(),
     });
     const lost = (): NodeId[] => this.#lost();
     this.#healer = new Healer(clock, rng, timings.heal, lost, (peer) => void this.#dialer.dial(peer));
@@ -500,6 +504,10 @@ export class MeshMembership implements Membership {
       const doubted = state === 'unreachable' || state === 'removed';
       if (!doubted && this.#detector.status(id) === undefined) this.#view.setUnanswering(id, false);
     }
+    // What we say against a forgotten member stays, for it to refute when it comes back; but others read only so much.
+    const strays = [...this.#view.ownAccused()].filter((id) => this.get(id) === undefined);
+    for (const id of strays.slice(0, -maxStrayAccusations)) this.#accuser.pardon(id);
+    for (const [key, id] of this.#byTarget) if (this.get(id) === undefined) this.#byTarget.delete(key);
     this.#process();
     const needed = new Set([...observers, ...this.#view.rings.subjectsOf(this.self), ...this.#detector.watched()]);
     for (const peer of this.#links.takeSurplus(needed, this.#clock.now())) this.#disconnect(peer);
