@@ -96,11 +96,18 @@ export class HonestMesh {
     );
     await Promise.all(calls);
     this.hasNotCrashed();
+    this.nobodyWasBlamed();
   }
 
   hasNotCrashed(): void {
     expect(uncaught).toEqual([]);
     for (const { errors } of this.nodes) expect(errors).toEqual([]);
+  }
+
+  /** An attacker must not be able to set honest nodes against each other either. */
+  nobodyWasBlamed(): void {
+    const friends = new Set<NodeId | undefined>(this.nodes.map(({ id }) => id));
+    for (const { refused } of this.nodes) expect(refused.filter(({ peer }) => friends.has(peer))).toEqual([]);
   }
 
   /** No honest node was ever taken for dead by another. */
