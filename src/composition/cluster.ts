@@ -231,19 +231,22 @@ async function join<Custom>(
 ): Promise<void> {
   const { bootstrap } = options;
   if (bootstrap.length === 0) return;
-  const refused = new Map<string, QuorateError>();
+  let refusal: QuorateError | undefined;
+  // Addresses of its own among them say nothing either way.
+  const isRefusedByAll = (): boolean =>
+    refusal !== undefined &&
+    membership.diagnostics().bootstrap.every(({ error }) => error !== undefined && error.code !== 'PEER_UNREACHABLE');
   const given = new AbortController();
   const timer = setTimeout(() => given.abort(), options.membership.joinTimeoutMs);
-  const unsubscribe = events.on('joinFailed', ({ address, error }) => {
+  const unsubscribe = events.on('joinFailed', ({ error }) => {
     if (error.code === 'PEER_UNREACHABLE') return;
-    refused.set(address, error);
-    if (refused.size === new Set(bootstrap).size) given.abort();
+    refusal ??= error;
+    if (isRefusedByAll()) given.abort();
   });
   try {
     await membership.whenJoined(given.signal);
   } catch (error) {
-    const [refusal] = refused.values();
-    const final = refused.size === new Set(bootstrap).size ? refusal : given.signal.aborted ? undefined : error;
+    const final = isRefusedByAll() ? refusal : given.signal.aborted ? undefined : error;
     if (final === undefined) return; // Out of time: it goes on alone, and keeps trying.
     await lifecycle.stop();
     throw final;

@@ -60,6 +60,16 @@ describe('joining is refused', () => {
     await stranger.stop();
   });
 
+  it('when all addresses refuse but its own', async () => {
+    const first = await node();
+    const socket = socketOf(first);
+    await first.stop();
+    const a = await node({ name: 'one' });
+    const membership = { joinTimeoutMs: 3_600_000 };
+    const second = node({ name: 'two', listen: [socket], bootstrap: [socket, addressOf(a)], membership });
+    await failure(second, 'WRONG_MESH');
+  });
+
   it('only when all bootstrap addresses refuse', async () => {
     const a = await node({ name: 'one' });
     const b = await node({ name: 'two' });
