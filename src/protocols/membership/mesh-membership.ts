@@ -435,8 +435,10 @@ export class MeshMembership implements Membership {
     if (id !== this.self && previous !== state) {
       this.#links.ringsChanged(this.#clock.now());
       if (state === 'unreachable' || previous === 'unreachable' || previous === 'removed') this.#healer.hurry();
-      // A connection that was silent for so long is dead, and would only hide the truth from the next dial.
-      if (state === 'removed' && this.#network.isConnected(id)) this.#disconnect(id);
+      // A connection that was silent for so long is dead, and would only hide the truth from the next dial. Not so when
+      // only its feed went: a restarted node's other feeds may come before the one by which it is a member again.
+      const isKnown = this.get(id) !== undefined;
+      if (state === 'removed' && isKnown && this.#network.isConnected(id)) this.#disconnect(id);
     }
     if (renewed && id !== this.self) {
       this.#accuser.pardon(id);
