@@ -106,9 +106,28 @@ export interface ResolvedOptions<Custom = Record<string, Value>> {
 
 const silent = (): void => undefined;
 const toStderr = (level: string) => (message: string, data?: Readonly<Record<string, unknown>>) => {
-  process.stderr.write(`quorate ${level}: ${message}${data === undefined ? '' : ` ${JSON.stringify(data)}`}\n`);
+  process.stderr.write(
+    `quorate ${level}: ${message}${data === undefined ? '' : ` ${JSON.stringify(data, legible)}`}\n`,
+  );
 };
+/** What JSON would show as `{}`, or refuse. */
+const legible = (_key: string, value: unknown): unknown =>
+  value instanceof Error ? value.message : typeof value === 'bigint' ? String(value) : value;
 const defaultLogger: Logger = { debug: silent, info: silent, warn: toStderr('warn'), error: toStderr('error') };
+
+/** A logger of the application's may throw, from where an exception would end the process. */
+function unfailing(logger: Logger): Logger {
+  const guarded =
+    (level: keyof Logger): Logger['debug'] =>
+    (message, data) => {
+      try {
+        logger[level](message, data as Readonly<Record<string, unknown>>);
+      } catch (error) {
+        defaultLogger.error(`The logger failed (${String(error)}) on: ${message}`);
+      }
+    };
+  return { debug: guarded('debug'), info: guarded('info'), warn: guarded('warn'), error: guarded('error') };
+}
 
 function isMultiaddr(text: string): boolean {
   try {
@@ -223,7 +242,7 @@ export function resolveOptions<Custom>(options: MeshOptions<Custom>): ResolvedOp
     networkKey: networkKey?.toLowerCase(),
     allow,
     metadata: metadata as StandardSchemaV1<unknown, Custom> | undefined,
-    logger: logger ?? defaultLogger,
+    logger: logger === undefined ? defaultLogger : unfailing(logger),
   };
 }
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { isQuorateError, type QuorateError } from '../src/errors.ts';
 import { createIdentity } from '../src/identity.ts';
 import { type MeshOptions, resolveOptions } from '../src/options.ts';
@@ -63,6 +63,20 @@ describe('options', () => {
   it('refuses an empty allow-list, which would refuse everybody', () => {
     expect(problems({ mode: 'cluster', allow: [] })).toHaveProperty('allow');
     expect(problems({ mode: 'cluster', allow: [createIdentity().id] })).toEqual({});
+  });
+
+  it('a logger that throws stops nothing, and is told of', () => {
+    const written: string[] = [];
+    const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => written.push(String(text)) > 0);
+    const broken = (): never => {
+      throw new Error('disk full');
+    };
+    const { logger } = resolveOptions({ logger: { debug: broken, info: broken, warn: broken, error: broken } });
+    logger.warn('a peer is gone', { error: new Error('why') });
+    resolveOptions({}).logger.warn('a write failed', { error: new Error('why') });
+    write.mockRestore();
+    expect(written[0]).toMatch(/disk full.*a peer is gone/);
+    expect(written[1]).toContain('"error":"why"');
   });
 
   it('takes any Standard Schema and any logger with the four methods', () => {
