@@ -71,9 +71,12 @@ export function onRequest(turn: Turn, from: NodeId, request: Request): void {
     if (from === request.client) reply(turn, request, standing.result);
     return;
   }
+  // Only a client's own word is ordered for a session that is not known: others could replay it for ever.
+  if (standing.kind === 'unknown-session' && from !== request.client) return;
   if (!admit(state.pending, request, standing, state.options, now.monotonicMs)) return;
   armSuspicion(turn);
-  const relay = from === request.client && state.active && !isPrimary(state);
+  const known = standing.kind === 'fresh' && from === request.client;
+  const relay = known && state.active && !isPrimary(state);
   if (relay) send(turn, primaryOf(state.group, state.view), request);
 }
 

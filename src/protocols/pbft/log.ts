@@ -5,7 +5,7 @@
  * and the few batches that the proposal, the certificate and the decision name.
  */
 import type { NodeId } from '../../node-id.ts';
-import type { Batch, Digest, Prepare, PreparedCertificate, Proposal } from './messages.ts';
+import type { Batch, Digest, Prepare, PreparedCertificate, PrePrepare, Proposal } from './messages.ts';
 
 export interface Slot {
   readonly seq: number;
@@ -13,6 +13,8 @@ export interface Slot {
   proposal: Proposal | undefined;
   /** Demanded by a new view, not accepted yet because its batch is missing. */
   awaiting: Proposal | undefined;
+  /** Refused because of its time, unless enough others accept it. */
+  doubted: PrePrepare | undefined;
   readonly batches: Map<Digest, Batch>;
   readonly prepares: Map<NodeId, Prepare>;
   readonly commits: Map<NodeId, { readonly view: number; readonly digest: Digest }>;
@@ -46,6 +48,7 @@ export function slotAt(log: Log, seq: number): Slot {
     seq,
     proposal: undefined,
     awaiting: undefined,
+    doubted: undefined,
     batches: new Map(),
     prepares: new Map(),
     commits: new Map(),

@@ -13,7 +13,7 @@
 import type { NodeId } from '../../node-id.ts';
 import { encodeCertificate, encodeMessage } from './encoding.ts';
 import { accuse } from './evidence.ts';
-import { preparesNeededBy, primaryOf, quorumOf, weakQuorumOf } from './group.ts';
+import { preparesNeededBy, quorumOf, weakQuorumOf } from './group.ts';
 import { dropUnneededBatches, type Slot, slotAt } from './log.ts';
 import {
   type Batch,
@@ -82,17 +82,29 @@ export function onPrePrepare(turn: Turn, message: PrePrepare): void {
     return;
   }
   const { batch } = message;
-  if (batch === undefined || isPrimary(state) || !mayFill(turn, message, batch)) return;
+  if (batch === undefined || isPrimary(state)) return;
   if (slot.committed !== undefined && slot.committed !== message.digest) return;
+  if (!mayFill(turn, slot, message, batch)) return;
   accept(turn, slot, message, batch, false);
 }
 
 /** Whether the present view leaves this slot to this digest. */
-function mayFill(turn: Turn, proposal: Proposal, batch: Batch): boolean {
+function mayFill(turn: Turn, slot: Slot, message: PrePrepare, batch: Batch): boolean {
   const { state, now } = turn;
-  if (proposal.seq <= state.viewFloor) return state.reProposed.get(proposal.seq) === proposal.digest;
-  if (batch === nullBatch || batch.digest === nullBatch.digest) return true;
-  return Math.abs(batch.time - now.wallMs) <= state.options.maxClockSkewMs;
+  if (message.seq <= state.viewFloor) return state.reProposed.get(message.seq) === message.digest;
+  if (message.digest === nullBatch.digest) return true;
+  if (Math.abs(batch.time - now.wallMs) <= state.options.maxClockSkewMs) return true;
+  // Perhaps the own clock is wrong: when f + 1 stand for this time, the primary among them, an honest one does.
+  if (matchingPrepares(slot, message).length + 1 >= weakQuorumOf(state.group)) return true;
+  slot.doubted = message;
+  return false;
+}
+
+/** The prepares of backups for a proposal. */
+function matchingPrepares(slot: Slot, { view, digest, replica }: Proposal): Prepare[] {
+  return [...slot.prepares.values()].filter((prepare) => {
+    return prepare.view === view && prepare.digest === digest && prepare.replica !== replica;
+  });
 }
 
 /** Takes a proposal of the present view into its slot and votes for it. */
@@ -102,6 +114,7 @@ export function accept(turn: Turn, slot: Slot, from: Proposal, batch: Batch, ann
   const proposal: Proposal = { epoch, view, seq, digest, replica, signature };
   slot.proposal = proposal;
   slot.awaiting = undefined;
+  slot.doubted = undefined;
   slot.batches.set(digest, batch);
   dropUnneededBatches(slot);
   const message: PrePrepare = { ...proposal, type: 'prePrepare', batch };
@@ -109,7 +122,7 @@ export function accept(turn: Turn, slot: Slot, from: Proposal, batch: Batch, ann
   // The next primary must be able to propose these again, and somebody must notice when they are not executed.
   for (const request of batch.requests) {
     const standing = standingOf(state.replicated.sessions, request, parametersOf(state));
-    admit(state.pending, request, standing, state.options, now.monotonicMs);
+    if (standing.kind === 'fresh') admit(state.pending, request, standing, state.options, now.monotonicMs);
   }
   markProposed(state.pending, batch.requests);
   armSuspicion(turn);
@@ -137,7 +150,8 @@ export function onPrepare(turn: Turn, message: Prepare): void {
     return;
   }
   slot.prepares.set(message.replica, message);
-  const { proposal } = slot;
+  const { proposal, doubted } = slot;
+  if (doubted?.view === message.view && doubted.digest === message.digest) onPrePrepare(turn, doubted);
   if (proposal?.view !== message.view) return;
   if (proposal.digest === message.digest) checkPrepared(turn, slot);
   else showProposal(turn, slot, proposal, message.replica);
@@ -157,15 +171,10 @@ export function checkPrepared(turn: Turn, slot: Slot): void {
   if (proposal === undefined || proposal.view !== state.view || !state.active || slot.commitView >= proposal.view)
     return;
   const { epoch, view, seq, digest } = proposal;
-  const primary = primaryOf(state.group, view);
   const needed = preparesNeededBy(state.group);
-  const matching: Prepare[] = [];
-  for (const prepare of slot.prepares.values()) {
-    const counts = prepare.view === view && prepare.digest === digest && prepare.replica !== primary;
-    if (counts && matching.length < needed) matching.push(prepare);
-  }
+  const matching = matchingPrepares(slot, proposal);
   if (matching.length < needed) return;
-  const prepares = matching.map(({ replica, signature }) => ({ replica, signature }));
+  const prepares = matching.slice(0, needed).map(({ replica, signature }) => ({ replica, signature }));
   const certificate: PreparedCertificate = { view, seq, digest, signature: proposal.signature, prepares };
   slot.certificate = certificate;
   slot.commitView = view;

@@ -186,8 +186,8 @@ export function heads(pending: Pending, limit: number): Request[] {
   const first: Request[] = [];
   for (const queue of pending.clients.values()) {
     if (first.length >= limit) break;
-    for (const entry of queue.requests.values()) {
-      if (!entry.proposed) {
+    for (const [key, entry] of queue.requests) {
+      if (!entry.proposed && key !== 'stray') {
         first.push(entry.request);
         break;
       }

@@ -131,6 +131,8 @@ export interface ReplicaState {
   stable: { readonly proof: CheckpointProof; readonly snapshot: Snapshot };
   /** The stable one before, kept for those who are fetching it. */
   previous: Snapshot | undefined;
+  /** One that is being fetched, and when it last was. */
+  pinned: { readonly snapshot: Snapshot; readonly usedAt: number } | undefined;
   /** Own checkpoints that are not stable yet. */
   readonly snapshots: Map<number, Snapshot>;
   readonly checkpoints: Map<number, Map<NodeId, Checkpoint>>;
@@ -200,6 +202,7 @@ export function createReplica(setup: ReplicaSetup): ReplicaState {
     log: createLog(),
     stable: { proof, snapshot },
     previous: undefined,
+    pinned: undefined,
     snapshots: new Map(),
     checkpoints: new Map(),
     ownCheckpoints: new Map(),
@@ -247,7 +250,8 @@ export function timeoutOf(state: ReplicaState): number {
 
 /** Looks at the clock of patience no later than a timeout from now. */
 export function armSuspicion(turn: Turn): void {
-  turn.state.suspectAt ??= turn.now.monotonicMs + timeoutOf(turn.state);
+  // Observers and removed validators have nobody to suspect.
+  if (votes(turn.state)) turn.state.suspectAt ??= turn.now.monotonicMs + timeoutOf(turn.state);
 }
 
 export function send(turn: Turn, to: NodeId, message: Message): void {

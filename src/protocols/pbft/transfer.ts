@@ -17,6 +17,8 @@ import { executedBy, parametersOf, type ReplicaState, report, send, type Transfe
 const maxAsked = 8;
 /** A part not come after so many status intervals is asked of another. */
 const patience = 3;
+/** How long a snapshot is kept for somebody who stopped asking for it. */
+const pinMs = 2_000;
 
 /** A checkpoint this replica has not reached, proved by a quorum. */
 export function onCatchUp(turn: Turn, message: CatchUp): void {
@@ -26,7 +28,8 @@ export function onCatchUp(turn: Turn, message: CatchUp): void {
   if (reachedAlone(turn, checkpoint, message.epochs)) return;
   // A transfer that moves is left alone: under load there is always a newer checkpoint.
   const running = state.transfer;
-  if (running !== undefined && now.monotonicMs - running.progressAt < patience * state.options.statusIntervalMs) return;
+  const idleMs = running === undefined ? 0 : now.monotonicMs - running.progressAt;
+  if (running?.chunks !== undefined && idleMs < patience * state.options.statusIntervalMs) return;
   state.transfer = {
     proof: checkpoint,
     epochs: message.epochs,
@@ -75,10 +78,15 @@ export function askForParts(turn: Turn): void {
   }
 }
 
-/** The validators that signed and those that follow them. When all have sent something false, all are tried again. */
+/**
+ * Those who signed had the state; everybody else may have fetched it since, and is asked when they do not
+ * answer. When all have sent something false, all are tried again.
+ */
 function sourcesOf(state: ReplicaState, transfer: Transfer): NodeId[] {
-  const signed = transfer.proof.votes.map(({ replica }) => replica);
-  const all = [...new Set([...signed, ...transfer.proof.head.group.validators])].filter((id) => id !== state.self);
+  const { votes: signatures, head } = transfer.proof;
+  const signed = signatures.map(({ replica }) => replica);
+  const patient = transfer.turn < 4 * (signed.length + (transfer.chunks?.length ?? 0));
+  const all = (patient ? signed : [...new Set([...signed, ...head.group.validators])]).filter((id) => id !== state.self);
   const trusted = all.filter((id) => !transfer.refused.has(id));
   if (trusted.length > 0) return trusted;
   transfer.refused.clear();
@@ -145,11 +153,16 @@ function install(turn: Turn, transfer: Transfer): void {
   state.statusAt = now.monotonicMs;
 }
 
-/** Serves the last two stable checkpoints, so that a newer one does not end a transfer under way. */
+/**
+ * Serves the last two stable checkpoints, and one older that somebody is fetching, so that progress of the
+ * group does not end a transfer under way. Whoever keeps asking keeps one snapshot alive, no more.
+ */
 export function onFetchState(turn: Turn, from: NodeId, { seq, part }: FetchState): void {
-  const { state } = turn;
-  const held = [state.stable.snapshot, state.previous].find((snapshot) => snapshot?.head.seq === seq);
+  const { state, now } = turn;
+  const held = [state.stable.snapshot, state.previous, state.pinned?.snapshot].find((one) => one?.head.seq === seq);
   if (held === undefined || part > held.chunks.length) return;
+  const unused = (state.pinned?.usedAt ?? Number.NEGATIVE_INFINITY) + pinMs < now.monotonicMs;
+  if (unused || state.pinned?.snapshot === held) state.pinned = { snapshot: held, usedAt: now.monotonicMs };
   const size = parametersOf(state).chunkBytes;
   const bytes =
     part === 0

@@ -166,7 +166,8 @@ export class SimulatedReplica {
 
   #wake(atMs: number): void {
     const { world, rate } = this.#options;
-    const at = atMs / rate;
+    // A little late rather than a rounding error early, which would wake it again and again.
+    const at = atMs / rate + 0.001;
     this.#wakeAt = at;
     const life = this.#life;
     world.at(at, () => {

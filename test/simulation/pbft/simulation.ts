@@ -330,7 +330,8 @@ export class Simulation {
     if (this.#owed > 0) return false;
     const honest = this.#honestValidators();
     const [first] = honest;
-    return first !== undefined && honest.every((one) => one.executed === first.executed && one.epoch === first.epoch);
+    if (first === undefined || first.length < this.checkers.acknowledgedLength) return false;
+    return honest.every((one) => one.executed === first.executed && one.epoch === first.epoch);
   }
 
   #honestValidators(): { executed: number; epoch: number; length: number }[] {
