@@ -248,7 +248,7 @@ function onMessage(turn: ClientTurn, { from, message }: Accepted): void {
   const { state } = turn;
   if (message.type === 'catchUp') return learnGroup(turn, message);
   if (message.type !== 'reply' && message.type !== 'readReply') return;
-  if (message.epoch > state.group.epoch) askForGroup(turn, from);
+  if (message.epoch > state.group.epoch) askForGroup(turn, [from]);
   if (!state.group.validators.includes(from)) return;
   if (message.type === 'reply') return onReply(turn, from, message);
   const read = state.reads.get(message.number);
@@ -342,6 +342,8 @@ function expire(turn: ClientTurn): void {
 function retry(turn: ClientTurn, entry: Outstanding): void {
   const { state, now } = turn;
   turn.effects.push({ type: 'send', to: state.group.validators, message: entry.request });
+  // Perhaps nobody answers because others rule by now.
+  if (entry.retries > 0) askForGroup(turn, state.group.validators);
   entry.retries = Math.min(entry.retries + 1, 2);
   entry.retryAt = now + state.options.retryMs * 2 ** entry.retries;
 }
@@ -368,13 +370,13 @@ function setAlarm(turn: ClientTurn): void {
 // Other validators.
 
 /** Asks, as a replica that is behind would, for the proof that leads to the present validators. */
-function askForGroup(turn: ClientTurn, from: NodeId): void {
+function askForGroup(turn: ClientTurn, whom: readonly NodeId[]): void {
   const { state, now } = turn;
   if (now - state.askedEpochAt < state.options.retryMs) return;
   state.askedEpochAt = now;
   const { epoch } = state.group;
   const nothing = { active: true, suspects: false, stable: 0, executed: 0, viewChanges: [], slots: [] };
-  turn.effects.push({ type: 'send', to: [from], message: { type: 'status', epoch, view: 0, ...nothing } });
+  turn.effects.push({ type: 'send', to: whom, message: { type: 'status', epoch, view: 0, ...nothing } });
 }
 
 /** The proofs were checked when the message was accepted. */

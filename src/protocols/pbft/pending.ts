@@ -181,16 +181,15 @@ export function waitingSince(pending: Pending): number | undefined {
   return earliest;
 }
 
-/** The requests a backup passes on to the primary: each client's first. */
-export function heads(pending: Pending, limit: number): Request[] {
+/** Each client's first request: those no batch of the view holds, or all of them. */
+export function heads(pending: Pending, limit: number, all = false): Request[] {
   const first: Request[] = [];
   for (const queue of pending.clients.values()) {
     if (first.length >= limit) break;
     for (const [key, entry] of queue.requests) {
-      if (!entry.proposed && key !== 'stray') {
-        first.push(entry.request);
-        break;
-      }
+      if (key === 'stray' || (entry.proposed && !all)) continue;
+      first.push(entry.request);
+      break;
     }
   }
   return first;

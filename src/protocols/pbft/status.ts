@@ -9,7 +9,7 @@ import { isValidator, primaryOf } from './group.ts';
 import type { Slot } from './log.ts';
 import { type Status, slotBits, statusSlots } from './messages.ts';
 import { heads } from './pending.ts';
-import { broadcast, executedBy, isPrimary, peerOf, type ReplicaState, send, type Turn } from './state.ts';
+import { broadcast, executedBy, peerOf, type ReplicaState, send, type Turn } from './state.ts';
 import { askForParts } from './transfer.ts';
 import { noteView } from './view-change.ts';
 
@@ -30,9 +30,17 @@ export function tick(turn: Turn): void {
   broadcast(turn, statusOf(state));
   fetchMissing(turn);
   askForParts(turn);
-  if (state.active && !isPrimary(state)) {
-    const primary = primaryOf(state.group, state.view);
-    for (const request of heads(state.pending, maxRelayed)) send(turn, primary, request);
+  passRequestsOn(turn);
+}
+
+/** To the primary; and when it does not serve them, to everybody, so that all run out of patience with it. */
+function passRequestsOn(turn: Turn): void {
+  const { state } = turn;
+  if (!state.active) return;
+  const primary = primaryOf(state.group, state.view);
+  for (const request of heads(state.pending, maxRelayed, state.suspecting)) {
+    if (state.suspecting) broadcast(turn, request);
+    else send(turn, primary, request);
   }
 }
 
