@@ -1,5 +1,5 @@
 /**
- * `node scripts/soak-pbft.ts --seeds 20000 [--from 1] [--only silent,twins] [--seconds 60]`: runs the
+ * `node scripts/soak-pbft.ts --seeds 20000 [--from 1] [--only silent,twins] [--seconds 60] [--brief]`: runs the
  * simulation of the agreement protocol, seed by seed. Stops at the first violation, with the seed, the fewest
  * faults that still cause it, and the end of its trace; exit code 1.
  */
@@ -14,6 +14,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     seconds: { type: 'string' },
     json: { type: 'boolean', default: false },
+    /** Names a violation only, without looking for the smallest plan. */
+    brief: { type: 'boolean', default: false },
   },
 });
 for (const option of ['seeds', 'from', 'seconds'] as const) {
@@ -37,7 +39,9 @@ for (let seed = first; seed < first + Number(values.seeds) && performance.now() 
   totals.executed += result.executed;
   totals.views += result.views;
   if (result.violation === undefined) continue;
-  failed = reportFailure(result.plan, result.violation);
+  failed = values.brief
+    ? `seed ${seed}: ${result.violation.split('\n')[0]}`
+    : reportFailure(result.plan, result.violation, only);
   break;
 }
 const seconds = (performance.now() - started) / 1_000;

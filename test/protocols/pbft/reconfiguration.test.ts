@@ -8,13 +8,13 @@ import { Table } from './table.ts';
 const nodes = (...indexes: number[]): NodeId[] => indexes.map(nodeNumber);
 
 /** Each of `voters` opens a session and votes. */
-function vote(table: Table, voters: readonly number[], validators: readonly NodeId[], f = 1): void {
+function vote(table: Table, voters: readonly number[], validators: readonly NodeId[], f = 1, number = 1): void {
   for (const voter of voters) {
     const client = nodeNumber(voter);
     table.hand(0, client, table.request(1, { kind: 'open' }, { client }));
     table.settle();
     const session = table.states[0]?.replicated.sessions.sessions.get(client)?.id as number;
-    table.hand(0, client, table.request(1, { kind: 'reconfigure', validators, f }, { client, session }));
+    table.hand(0, client, table.request(number, { kind: 'reconfigure', validators, f }, { client, session }));
     table.settle();
   }
 }
@@ -81,7 +81,7 @@ describe('changing the validators', () => {
     const table = new Table({ n: 4, f: 1, spares: 2 });
     vote(table, [0, 1, 2], nodes(0, 1, 2, 4));
     table.pause(1_000);
-    vote(table, [0, 1, 2], nodes(0, 1, 5, 4));
+    vote(table, [0, 1, 2], nodes(0, 1, 5, 4), 1, 2);
     table.pause(1_000);
     const state = table.states[0];
     if (state === undefined) throw new Error('no replica');

@@ -11,13 +11,13 @@ export function runSeed(seed: number, only?: readonly string[]): RunResult & { r
 }
 
 /** The violation of a failing plan, with the fewest faults that still bring it about, and the end of its trace. */
-export function reportFailure(plan: Plan, violation: string): string {
+export function reportFailure(plan: Plan, violation: string, only?: readonly string[]): string {
   const smallest = shrink(plan, violation);
   const { trace, violation: again } = new Simulation(smallest, true).run();
   const { faults, ...rest } = smallest;
   return [
     `seed ${plan.seed}: ${violation}`,
-    `repeat: node scripts/soak-pbft.ts --from ${plan.seed} --seeds 1`,
+    `repeat: node scripts/soak-pbft.ts --from ${plan.seed} --seeds 1${only === undefined ? '' : ` --only ${only.join(',')}`}`,
     `fewest faults (${faults.length} of ${plan.faults.length}): ${again}`,
     JSON.stringify(rest),
     ...faults.map((fault) => `  ${JSON.stringify(fault)}`),
