@@ -14,6 +14,8 @@ interface Mutation {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** The adversary that the simulation meets it with; all kinds, and none, where not given. */
+  readonly against?: string;
 }
 
 const mutations: readonly Mutation[] = [
@@ -31,6 +33,7 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'prepared certificates not checked',
+    against: 'certificateForger',
     file: 'validate.ts',
     find: '  const { view, seq, digest, prepares } = certificate;\n',
     replace: '  const { view, seq, digest, prepares } = certificate;\n  if (view >= 0) return true;\n',
@@ -44,18 +47,21 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'lowest view wins in a new view',
+    against: 'equivocator',
     file: 're-proposals.ts',
     find: 'certificate.view > known.view',
     replace: 'certificate.view < known.view',
   },
   {
     name: 'new view proposals not compared with the view changes',
+    against: 'newViewLiar',
     file: 'validate.ts',
     find: "if (proposal?.seq !== seq || proposal.digest !== digest) return 'bad-certificate';",
     replace: "if (proposal === undefined) return 'bad-certificate';",
   },
   {
     name: 'fresh proposals allowed below the new view',
+    against: 'newViewLiar',
     file: 'normal-case.ts',
     find: '  if (message.seq <= state.viewFloor) return state.reProposed.get(message.seq) === message.digest;\n',
     replace: '',
@@ -68,6 +74,7 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'one claim is proof of a commit',
+    against: 'slanderer',
     file: 'normal-case.ts',
     find: 'if (matching < weakQuorumOf(state.group)) return;',
     replace: 'if (matching < 1) return;',
@@ -80,18 +87,21 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'state chunks not verified',
+    against: 'stateCorrupter',
     file: 'transfer.ts',
     find: 'if (digestOf(bytes) !== transfer.chunks?.[part - 1]) return false;',
     replace: '',
   },
   {
     name: 'one view change is joined',
+    against: 'certificateForger',
     file: 'view-change.ts',
     find: '[weakQuorumOf(state.group) - 1];',
     replace: '[0];',
   },
   {
     name: 'checkpoint stable without a quorum',
+    against: 'lyingCheckpoint',
     file: 'checkpoints.ts',
     find: 'same.length >= quorumOf(state.group)',
     replace: 'same.length >= 1',
@@ -116,12 +126,14 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'pre-prepare of another view taken under the own',
+    against: 'staleViewSpammer',
     file: 'normal-case.ts',
     find: 'message.view !== state.view || !state.active) return;\n  if (!inWindow(state, message.seq) || !votes(state)) return;',
     replace: '!state.active) return;\n  if (!inWindow(state, message.seq) || !votes(state)) return;',
   },
   {
     name: 'second proposal replaces the first',
+    against: 'equivocator',
     file: 'normal-case.ts',
     find: 'if (slot.proposal?.view === message.view) {',
     replace: 'if (slot.proposal?.view === message.view && slot.proposal.digest === message.digest) {',
@@ -147,6 +159,7 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'one vote changes the validators',
+    against: 'reconfigurationAttacker',
     file: 'reconfiguration.ts',
     find: 'if (agreed < quorumOf(current))',
     replace: 'if (agreed < 1)',
@@ -159,12 +172,14 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'one voter counted many times',
+    against: 'certificateForger',
     file: 'validate.ts',
     find: 'return names.size === votes.length && votes.every',
     replace: 'return names.size > 0 && votes.every',
   },
   {
     name: 'signatures not verified',
+    against: 'badSignatureFlooder',
     file: 'validate.ts',
     find: 'inspected.claims.every((claim) => verify(claim.signer, claim.bytes, claim.signature))',
     replace: 'inspected.claims.every((claim) => verify !== undefined && claim.signer !== undefined)',
@@ -183,6 +198,7 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'state transfer without a quorum behind it',
+    against: 'reconfigurationAttacker',
     file: 'validate.ts',
     find: 'if (proof.votes.length < quorumOf(group) || !distinctValidators(group, proof.votes))',
     replace: 'if (!distinctValidators(group, proof.votes))',
@@ -228,14 +244,20 @@ try {
       survivors++;
       continue;
     }
-    writeFileSync(path, original.replace(mutation.find, () => mutation.replace));
-    const bySimulation = run(suites.simulation);
+    writeFileSync(
+      path,
+      original.replace(mutation.find, () => mutation.replace),
+    );
+    const against = mutation.against === undefined ? [] : ['--only', mutation.against];
+    const bySimulation = run([...suites.simulation, ...against]);
     const byScenarios = bySimulation === undefined || values.both ? run(suites.scenarios) : undefined;
     writeFileSync(path, original);
     const caught = bySimulation ?? byScenarios;
     if (caught === undefined) survivors++;
     const who = [bySimulation && 'simulation', byScenarios && 'scenarios'].filter(Boolean).join('+');
-    console.log(`${caught === undefined ? 'SURVIVED ' : 'caught   '} ${mutation.name}${caught === undefined ? '' : ` (${who}): ${caught}`}`);
+    console.log(
+      `${caught === undefined ? 'SURVIVED ' : 'caught   '} ${mutation.name}${caught === undefined ? '' : ` (${who}): ${caught}`}`,
+    );
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });

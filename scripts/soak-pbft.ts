@@ -45,7 +45,13 @@ for (let seed = first; seed < first + Number(values.seeds) && performance.now() 
   break;
 }
 const seconds = (performance.now() - started) / 1_000;
-const figures = { ...totals, seconds, seedsPerSecond: totals.seeds / seconds, from: first, passed: failed === undefined };
+const figures = {
+  ...totals,
+  seconds,
+  seedsPerSecond: totals.seeds / seconds,
+  from: first,
+  passed: failed === undefined,
+};
 if (failed !== undefined) console.error(failed);
 if (values.json) console.log(JSON.stringify(figures));
 else {

@@ -117,7 +117,14 @@ function enterEpoch(turn: Turn, group: Group): void {
   state.log.slots.clear();
   state.log.highest = low;
   state.group = group;
-  Object.assign(state, { view: 0, active: true, suspecting: false, attempt: 0, newViewDue: undefined, suspectAt: undefined });
+  Object.assign(state, {
+    view: 0,
+    active: true,
+    suspecting: false,
+    attempt: 0,
+    newViewDue: undefined,
+    suspectAt: undefined,
+  });
   Object.assign(state, { newView: undefined, reProposed: new Map(), viewFloor: low, nextSeq: low + 1, promised: low });
   state.viewSince = now.monotonicMs;
   state.progressAt = now.monotonicMs;

@@ -20,6 +20,7 @@ import {
   digestOf,
   type Message,
   type Operation,
+  type ReadReply,
   type Reply,
   type Request,
 } from './messages.ts';
@@ -180,7 +181,10 @@ function settle(turn: ClientTurn, id: number, outcome: CommandOutcome): void {
 
 function enqueue(turn: ClientTurn, id: number, operation: Queued['operation']): void {
   const { state, now } = turn;
-  if (state.queue.length >= state.options.maxQueued) return settle(turn, id, { kind: 'overloaded' });
+  if (state.queue.length >= state.options.maxQueued) {
+    settle(turn, id, { kind: 'overloaded' });
+    return;
+  }
   state.queue.push({ id, operation, deadline: now + state.options.deadlineMs });
 }
 
@@ -246,17 +250,22 @@ function likelyView(state: ClientState): number {
 
 function onMessage(turn: ClientTurn, { from, message }: Accepted): void {
   const { state } = turn;
-  if (message.type === 'catchUp') return learnGroup(turn, message);
+  if (message.type === 'catchUp') learnGroup(turn, message);
   if (message.type !== 'reply' && message.type !== 'readReply') return;
   if (message.epoch > state.group.epoch) askForGroup(turn, [from]);
   if (!state.group.validators.includes(from)) return;
-  if (message.type === 'reply') return onReply(turn, from, message);
-  const read = state.reads.get(message.number);
+  if (message.type === 'reply') onReply(turn, from, message);
+  else onReadReply(turn, from, message);
+}
+
+function onReadReply(turn: ClientTurn, from: NodeId, { number, result }: ReadReply): void {
+  const { state } = turn;
+  const read = state.reads.get(number);
   if (read === undefined) return;
-  read.replies.set(from, digestOf(message.result));
+  read.replies.set(from, digestOf(result));
   if (!agreed(read.replies, from, quorumOf(state.group))) return;
-  state.reads.delete(message.number);
-  settle(turn, read.id, { kind: 'result', result: { ok: true, value: message.result } });
+  state.reads.delete(number);
+  settle(turn, read.id, { kind: 'result', result: { ok: true, value: result } });
 }
 
 /** Whether what `from` just said has been said by `needed` validators. */
@@ -350,7 +359,10 @@ function retry(turn: ClientTurn, entry: Outstanding): void {
 
 function startRead(turn: ClientTurn, id: number, query: Uint8Array, ordered: Uint8Array): void {
   const { state, now } = turn;
-  if (state.reads.size >= state.options.maxQueued) return settle(turn, id, { kind: 'overloaded' });
+  if (state.reads.size >= state.options.maxQueued) {
+    settle(turn, id, { kind: 'overloaded' });
+    return;
+  }
   const number = state.nextRead++;
   const { deadlineMs, readTimeoutMs } = state.options;
   const timing = { deadline: now + deadlineMs, orderAt: now + readTimeoutMs };

@@ -25,8 +25,8 @@ import { Reader, Writer } from './wire.ts';
 
 const idLength = 64;
 const signatureLength = 64;
-/** Changes of validators one catch-up message can prove. */
-export const maxEpochProofs = 256;
+/** Changes of validators in the life of a group, so that one message proves them all to a newcomer. */
+export const maxEpochs = 1_024;
 const typeOf = new Map<number, MessageType>(
   Object.entries(messageNumbers).map(([type, number]) => [number, type as MessageType]),
 );
@@ -233,7 +233,7 @@ export function messageLimit(type: MessageType, limits: GroupParameters): number
     case 'newView':
       return Math.min(maxValidators * viewChange, 64 << 20);
     case 'catchUp':
-      return (maxEpochProofs + 1) * proof;
+      return (maxEpochs + 1) * proof;
     case 'statePart':
       return Math.max(limits.chunkBytes, 32 * Math.ceil(limits.maxStateBytes / limits.chunkBytes)) + 64;
     case 'status':
@@ -395,7 +395,7 @@ function readSimple(r: Reader, type: SimpleType, limits: GroupParameters): Messa
     case 'committed':
       return { type, epoch: r.uint(), seq: r.uint(), digest: r.digest() };
     case 'catchUp':
-      return { type, epochs: r.list(maxEpochProofs, readProof), checkpoint: readProof(r) };
+      return { type, epochs: r.list(maxEpochs, readProof), checkpoint: readProof(r) };
     case 'fetchState':
       return { type, seq: r.uint(), part: r.uint() };
     case 'statePart':

@@ -5,7 +5,7 @@
  * and the few batches that the proposal, the certificate and the decision name.
  */
 import type { NodeId } from '../../node-id.ts';
-import type { Batch, Digest, Prepare, PreparedCertificate, PrePrepare, Proposal } from './messages.ts';
+import type { Batch, Digest, PrePrepare, Prepare, PreparedCertificate, Proposal } from './messages.ts';
 
 export interface Slot {
   readonly seq: number;

@@ -13,7 +13,7 @@
  * epoch, lead a newcomer from the founders to the validators of today.
  */
 import type { NodeId } from '../../node-id.ts';
-import { readGroup } from './encoding.ts';
+import { maxEpochs, readGroup } from './encoding.ts';
 import { type Group, type GroupParameters, isValidator, quorumOf, validatorsProblem, writeGroup } from './group.ts';
 import { type Digest, digestOf } from './messages.ts';
 import type { Outcome } from './outcome.ts';
@@ -51,7 +51,7 @@ export function voteForValidators(
     return same ? { kind: 'voted', effective: next.since } : { kind: 'refused' };
   }
   const unsound = validatorsProblem(validators) ?? resilienceProblem(validators.length, f);
-  if (unsound !== undefined || !isValidator(current, voter)) return { kind: 'refused' };
+  if (unsound !== undefined || !isValidator(current, voter) || current.epoch >= maxEpochs) return { kind: 'refused' };
   votes.set(voter, digest);
   let agreed = 0;
   for (const vote of votes.values()) if (vote === digest) agreed++;

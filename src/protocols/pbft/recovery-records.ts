@@ -1,5 +1,5 @@
 /** The bytes of a `checkpoint` record: a stable checkpoint with its proof, its state and the way there. */
-import { maxEpochProofs, readProof, writeProof } from './encoding.ts';
+import { maxEpochs, readProof, writeProof } from './encoding.ts';
 import type { CheckpointProof } from './messages.ts';
 import { Reader, Writer } from './wire.ts';
 
@@ -17,6 +17,6 @@ export function encodeStable({ proof, epochs, state }: StableRecord): Uint8Array
 
 export function decodeStable(bytes: Uint8Array): StableRecord | undefined {
   const r = new Reader(bytes);
-  const record = { proof: readProof(r), epochs: r.list(maxEpochProofs * 16, readProof), state: r.bytes(bytes.length) };
+  const record = { proof: readProof(r), epochs: r.list(maxEpochs, readProof), state: r.bytes(bytes.length) };
   return r.complete ? record : undefined;
 }

@@ -46,38 +46,53 @@ export function step(state: ReplicaState, input: Input, now: Now): Effect[] {
 function onMessage(turn: Turn, { from, message }: Accepted): void {
   switch (message.type) {
     case 'request':
-      return onRequest(turn, from, message);
+      onRequest(turn, from, message);
+      break;
     case 'prePrepare':
-      return onPrePrepare(turn, message);
+      onPrePrepare(turn, message);
+      break;
     case 'prepare':
-      return onPrepare(turn, message);
+      onPrepare(turn, message);
+      break;
     case 'commit':
-      return onCommit(turn, message);
+      onCommit(turn, message);
+      break;
     case 'checkpoint':
-      return onCheckpoint(turn, message);
+      onCheckpoint(turn, message);
+      break;
     case 'viewChange':
-      return onViewChange(turn, message);
+      onViewChange(turn, message);
+      break;
     case 'newView':
-      return onNewView(turn, message);
+      onNewView(turn, message);
+      break;
     case 'status':
-      return onStatus(turn, from, message);
+      onStatus(turn, from, message);
+      break;
     case 'fetchBatch':
-      return onFetchBatch(turn, from, message);
+      onFetchBatch(turn, from, message);
+      break;
     case 'batch':
-      return onBatch(turn, message.seq, message.batch);
+      onBatch(turn, message.seq, message.batch);
+      break;
     case 'committed':
-      return onCommitted(turn, from, message);
+      onCommitted(turn, from, message);
+      break;
     case 'catchUp':
-      return onCatchUp(turn, message);
+      onCatchUp(turn, message);
+      break;
     case 'fetchState':
-      return onFetchState(turn, from, message);
+      onFetchState(turn, from, message);
+      break;
     case 'statePart':
-      return onStatePart(turn, from, message.part, message.seq, message.bytes);
+      onStatePart(turn, from, message.part, message.seq, message.bytes);
+      break;
     case 'read':
-      return onRead(turn, from, message);
+      onRead(turn, from, message);
+      break;
     case 'reply':
     case 'readReply':
-      return undefined; // For clients.
+      break; // For clients.
   }
 }
 

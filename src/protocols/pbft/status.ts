@@ -3,7 +3,6 @@
  * is missing. Nothing else is sent twice. All messages may be lost and the group still converges.
  */
 import type { NodeId } from '../../node-id.ts';
-import { maxEpochProofs } from './encoding.ts';
 import { fetchMissing } from './execution.ts';
 import { isValidator, primaryOf } from './group.ts';
 import type { Slot } from './log.ts';
@@ -82,7 +81,7 @@ export function onStatus(turn: Turn, from: NodeId, status: Status): void {
   peer.answeredAt = now.monotonicMs;
   if (status.epoch > state.group.epoch) return;
   if (status.stable < state.log.low || status.epoch < state.group.epoch) {
-    const epochs = state.epochProofs.filter(({ head }) => head.group.epoch > status.epoch).slice(0, maxEpochProofs);
+    const epochs = state.epochProofs.filter(({ head }) => head.group.epoch > status.epoch);
     send(turn, from, { type: 'catchUp', epochs, checkpoint: state.stable.proof });
   }
   if (status.epoch < state.group.epoch) return;

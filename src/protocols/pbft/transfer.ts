@@ -86,7 +86,9 @@ function sourcesOf(state: ReplicaState, transfer: Transfer): NodeId[] {
   const { votes: signatures, head } = transfer.proof;
   const signed = signatures.map(({ replica }) => replica);
   const patient = transfer.turn < 4 * (signed.length + (transfer.chunks?.length ?? 0));
-  const all = (patient ? signed : [...new Set([...signed, ...head.group.validators])]).filter((id) => id !== state.self);
+  const all = (patient ? signed : [...new Set([...signed, ...head.group.validators])]).filter(
+    (id) => id !== state.self,
+  );
   const trusted = all.filter((id) => !transfer.refused.has(id));
   if (trusted.length > 0) return trusted;
   transfer.refused.clear();

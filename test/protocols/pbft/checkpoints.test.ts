@@ -41,7 +41,14 @@ describe('checkpoints', () => {
     // And its two digests for one sequence are evidence.
     const other = '78'.repeat(32);
     const again = table.keys.signer(nodeNumber(3))(checkpointBytes(groupId, 0, 4, other));
-    const told = table.hand(1, 3, { type: 'checkpoint', epoch: 0, seq: 4, digest: other, replica: nodeNumber(3), signature: again });
+    const told = table.hand(1, 3, {
+      type: 'checkpoint',
+      epoch: 0,
+      seq: 4,
+      digest: other,
+      replica: nodeNumber(3),
+      signature: again,
+    });
     expect(told).toEqual(['event evidence']);
     // The lost votes come again with the next status.
     table.pause(200);

@@ -85,11 +85,19 @@ describe('encoding', () => {
     const request = table.request(2, 'a');
     const body = (session: number, number: number, acknowledged: number): Uint8Array => {
       const w = new Writer().text(request.client).uint(session).uint(number).uint(acknowledged);
-      return w.uint(1).list([], () => undefined).bytes(request.signature).finish();
+      return w
+        .uint(1)
+        .list([], () => undefined)
+        .bytes(request.signature)
+        .finish();
     };
     const whole = (bytes: Uint8Array): Uint8Array => new Writer().uint(messageNumbers.request).bytes(bytes).finish();
     expect(decodeMessage(whole(body(1, 2, 1)), defaultParameters)).toBeTypeOf('object');
-    for (const [session, number, acknowledged] of [[0, 2, 1], [1, 0, 0], [1, 2, 2]] as const) {
+    for (const [session, number, acknowledged] of [
+      [0, 2, 1],
+      [1, 0, 0],
+      [1, 2, 2],
+    ] as const) {
       expect(decodeMessage(whole(body(session, number, acknowledged)), defaultParameters)).toBe('malformed');
     }
   });
@@ -121,11 +129,20 @@ describe('the reader', () => {
 describe('what is nobody’s to say', () => {
   it('is refused: commits for others, outsiders, unknown epochs', () => {
     const table = new Table({ n: 4, f: 1, spares: 1 });
-    const commit = { type: 'commit', epoch: 0, view: 0, seq: 1, digest: 'ab'.repeat(32), replica: nodeNumber(2) } as const;
+    const commit = {
+      type: 'commit',
+      epoch: 0,
+      view: 0,
+      seq: 1,
+      digest: 'ab'.repeat(32),
+      replica: nodeNumber(2),
+    } as const;
     expect(table.hand(0, 1, commit)).toEqual(['refused: impersonation']);
     expect(table.hand(0, 4, { ...commit, replica: nodeNumber(4) })).toEqual(['refused: not-a-member']);
     expect(table.hand(0, 2, { ...commit, epoch: 7 })).toEqual(['refused: unknown-epoch']);
-    expect(table.hand(0, 4, { type: 'committed', epoch: 0, seq: 1, digest: commit.digest })).toEqual(['refused: not-a-member']);
+    expect(table.hand(0, 4, { type: 'committed', epoch: 0, seq: 1, digest: commit.digest })).toEqual([
+      'refused: not-a-member',
+    ]);
     const request = { ...table.request(1, { kind: 'open' }) };
     const forged = Uint8Array.from(request.bytes);
     forged[forged.length - 1] = (forged.at(-1) as number) ^ 1;

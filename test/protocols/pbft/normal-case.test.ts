@@ -138,7 +138,13 @@ describe('the normal case, four validators of which one may lie', () => {
     const signed = (replica: number, type: 'prePrepare' | 'prepare'): Uint8Array =>
       table.keys.signer(nodeNumber(replica))(proposalBytes(groupId, type, 0, 0, 2, batch.digest));
     const vote = { epoch: 0, view: 0, seq: 2, digest: batch.digest };
-    const proposal: PrePrepare = { type: 'prePrepare', ...vote, replica: nodeNumber(0), signature: signed(0, 'prePrepare'), batch };
+    const proposal: PrePrepare = {
+      type: 'prePrepare',
+      ...vote,
+      replica: nodeNumber(0),
+      signature: signed(0, 'prePrepare'),
+      batch,
+    };
     expect(table.hand(1, 0, proposal)).toEqual([]);
     const prepare = { type: 'prepare', ...vote, replica: nodeNumber(2), signature: signed(2, 'prepare') } as const;
     expect(table.hand(1, 2, prepare)).toContain('prepare 0/2 → r0 r2 r3');

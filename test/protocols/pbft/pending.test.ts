@@ -41,7 +41,9 @@ describe('pending requests', () => {
     for (const number of [1, 2, 3, 4]) put(pending, request(1, 1, number));
     put(pending, request(2, 2, 1));
     put(pending, request(3, 3, 1));
-    const order = takeRequests(pending, limits).map(({ client, number }) => `${[1, 2, 3].find((one) => nodeNumber(one) === client)}.${number}`);
+    const order = takeRequests(pending, limits).map(
+      ({ client, number }) => `${[1, 2, 3].find((one) => nodeNumber(one) === client)}.${number}`,
+    );
     expect(order).toEqual(['1.1', '2.1', '3.1', '1.2', '1.3', '1.4']);
     expect(takeRequests(pending, limits)).toEqual([]);
     startOver(pending, 0);

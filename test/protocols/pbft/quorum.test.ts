@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { maxFaulty, preparesNeeded, quorum, requireResilience, weakQuorum } from '../../../src/protocols/pbft/quorum.ts';
+import {
+  maxFaulty,
+  preparesNeeded,
+  quorum,
+  requireResilience,
+  weakQuorum,
+} from '../../../src/protocols/pbft/quorum.ts';
 
 const groups = fc
   .record({ f: fc.integer({ min: 0, max: 15 }), extra: fc.integer({ min: 0, max: 15 }) })
@@ -37,6 +43,12 @@ describe('quorum', () => {
       expect.objectContaining({ code: 'INVALID_ARGUMENT', data: { n: 3, f: 1, minimum: 4 } }),
     );
     expect(() => requireResilience(3, 1)).toThrowError(/at least 4 validators.*there are 3/);
-    for (const [n, f] of [[0, 0], [4, -1], [4, 0.5], [65, 1]] as const) expect(() => requireResilience(n, f)).toThrow();
+    for (const [n, f] of [
+      [0, 0],
+      [4, -1],
+      [4, 0.5],
+      [65, 1],
+    ] as const)
+      expect(() => requireResilience(n, f)).toThrow();
   });
 });

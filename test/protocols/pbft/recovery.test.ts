@@ -85,7 +85,9 @@ describe('a killed replica', () => {
     if (first === undefined) throw new Error('nothing written');
     for (const kind of ['proposal', 'prepared', 'checkpoint', 'newView', 'viewChange'] as const) {
       const damaged = { ...first, kind, bytes: first.bytes.subarray(1) };
-      expect(() => restore(table.setup(1), [damaged])).toThrowError(expect.objectContaining({ code: 'DATA_DIR_UNUSABLE' }));
+      expect(() => restore(table.setup(1), [damaged])).toThrowError(
+        expect.objectContaining({ code: 'DATA_DIR_UNUSABLE' }),
+      );
     }
   });
 });

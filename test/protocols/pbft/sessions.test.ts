@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { defaultParameters } from '../../../src/protocols/pbft/group.ts';
 import type { Operation, Request } from '../../../src/protocols/pbft/messages.ts';
 import { decodeOutcome, encodeOutcome, type Outcome } from '../../../src/protocols/pbft/outcome.ts';
-import { createSessionTable, executeOnce, readSessions, type SessionTable, writeSessions } from '../../../src/protocols/pbft/sessions.ts';
+import {
+  createSessionTable,
+  executeOnce,
+  readSessions,
+  type SessionTable,
+  writeSessions,
+} from '../../../src/protocols/pbft/sessions.ts';
 import { Reader, Writer } from '../../../src/protocols/pbft/wire.ts';
 import { nodeNumber } from '../../simulation/pbft/keys.ts';
 
@@ -12,7 +18,16 @@ const none = new Uint8Array();
 
 function request(client: number, session: number, number: number, acknowledged = 0): Request {
   const operation: Operation = session === 0 ? { kind: 'open' } : { kind: 'commands', commands: [] };
-  return { type: 'request', client: nodeNumber(client), session, number, acknowledged, operation, signature: none, bytes: none };
+  return {
+    type: 'request',
+    client: nodeNumber(client),
+    session,
+    number,
+    acknowledged,
+    operation,
+    signature: none,
+    bytes: none,
+  };
 }
 
 class Clerk {
@@ -123,7 +138,13 @@ describe('sessions', () => {
 describe('outcomes', () => {
   it('come back as they were, and nothing else is read as one', () => {
     const outcomes: Outcome[] = [
-      { kind: 'done', results: [{ ok: true, value: Uint8Array.of(1, 2) }, { ok: false, reason: 'too-large' }] },
+      {
+        kind: 'done',
+        results: [
+          { ok: true, value: Uint8Array.of(1, 2) },
+          { ok: false, reason: 'too-large' },
+        ],
+      },
       { kind: 'opened', session: 5 },
       { kind: 'voted', effective: 128 },
       { kind: 'no-session' },

@@ -47,7 +47,7 @@ export class Table {
       this.disks.push([]);
       this.states.push(restore(this.setup(index), []));
     }
-    this.states.forEach((_, index) => this.feed(index, { type: 'start' }));
+    for (const index of this.states.keys()) this.feed(index, { type: 'start' });
     this.letters = []; // Everybody says where it is; nobody has anything to say yet.
   }
 
@@ -58,7 +58,10 @@ export class Table {
       self,
       sign: this.keys.signer(self),
       name: 'table',
-      founders: foundingGroup(Array.from({ length: n }, (_, at) => nodeNumber(at)), f),
+      founders: foundingGroup(
+        Array.from({ length: n }, (_, at) => nodeNumber(at)),
+        f,
+      ),
       application: new Ledger(),
       parameters: { checkpointInterval: 4, window: 8, chunkBytes: 64, sessionWindow: 8, ...parameters },
       options: { requestTimeoutMs: 200, statusIntervalMs: 50, maxInFlight: 8, ...options },
@@ -139,7 +142,7 @@ export class Table {
   pause(ms: number, lost: (letter: Letter) => boolean = () => false): void {
     for (const end = this.now + ms; this.now < end; ) {
       this.now += 50;
-      this.states.forEach((_, index) => this.feed(index, { type: 'wake' }));
+      for (const index of this.states.keys()) this.feed(index, { type: 'wake' });
       this.settle(lost);
     }
   }

@@ -5,8 +5,8 @@ import {
   makeBatch,
   type NewView,
   nullBatch,
-  type PreparedCertificate,
   type PrePrepare,
+  type PreparedCertificate,
   proposalBytes,
   type ViewChange,
 } from '../../../src/protocols/pbft/messages.ts';
@@ -40,7 +40,12 @@ describe('a view change', () => {
   it('follows when the primary does not serve, and the request is executed in the next view', () => {
     const table = tableWithDeadPrimary();
     table.pause(600, dead(0));
-    expect(table.states.map(({ view, active }) => `${view} ${active}`)).toEqual(['0 true', '1 true', '1 true', '1 true']);
+    expect(table.states.map(({ view, active }) => `${view} ${active}`)).toEqual([
+      '0 true',
+      '1 true',
+      '1 true',
+      '1 true',
+    ]);
     expect(table.lengths()).toEqual([0, 1, 1, 1]);
   });
 
@@ -93,7 +98,11 @@ describe('a view change', () => {
     for (const backup of [1, 2, 3]) table.hand(backup, clientNode, table.request(1, 'a'));
     table.pause(800, dead(0));
     // Sequence 2 is null, 3 is `b`, and `a` comes after them.
-    expect(table.states[1]?.newView?.proposals.map(({ digest }) => digest === nullBatch.digest)).toEqual([false, true, false]);
+    expect(table.states[1]?.newView?.proposals.map(({ digest }) => digest === nullBatch.digest)).toEqual([
+      false,
+      true,
+      false,
+    ]);
     expect(table.executed()).toEqual([1, 4, 4, 4]);
     expect(table.lengths()).toEqual([0, 2, 2, 2]);
   });
@@ -188,7 +197,11 @@ describe('a new view is checked by everybody', () => {
     const content = { ...c, view: 2 };
     const body = viewChangeBody(content);
     const other = { ...content, body, signature: table.keys.signer(c.replica)(bodyBytes(groupId, 'viewChange', body)) };
-    for (const viewChanges of [[a, b], [a, b, b], [a, b, other]]) {
+    for (const viewChanges of [
+      [a, b],
+      [a, b, b],
+      [a, b, other],
+    ]) {
       expect(table.hand(2, 1, resign(table, { ...newView, viewChanges }))).toEqual(['refused: bad-certificate']);
     }
     expect(table.hand(2, 3, resign(table, { ...newView, replica: nodeNumber(3) }))).toEqual(['refused: not-a-member']);
@@ -322,7 +335,8 @@ describe('the batch behind a re-proposal', () => {
   it('is fetched by who never had it, before it votes', () => {
     const table = new Table({ n: 4, f: 1 }).open();
     table.hand(0, clientNode, table.request(1, 'a'));
-    const lostToThree = (message: { type: string }): boolean => message.type === 'prePrepare' || message.type === 'batch';
+    const lostToThree = (message: { type: string }): boolean =>
+      message.type === 'prePrepare' || message.type === 'batch';
     table.settle((letter) => undecided(letter) || (letter.to === 3 && lostToThree(letter.message)));
     const gone = (letter: Parameters<typeof undecided>[0] & { from: number; to: number }): boolean =>
       dead(0)(letter) || undecided(letter) || (letter.to === 3 && lostToThree(letter.message));

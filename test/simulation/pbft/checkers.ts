@@ -43,7 +43,9 @@ export class Checkers {
     const known = this.#ledger[position];
     if (known !== undefined) {
       if (known.chain !== chain) {
-        throw new Violation(`order: position ${position} is '${known.command}' at one replica and '${command}' at another`);
+        throw new Violation(
+          `order: position ${position} is '${known.command}' at one replica and '${command}' at another`,
+        );
       }
       return;
     }
@@ -72,11 +74,19 @@ export class Checkers {
 
   /** A read may not miss what was acknowledged before it began, nor see what never was. */
   read(length: number, atLeast: number): void {
-    if (length < atLeast) throw new Violation(`linearizability: a read saw ${length} entries after ${atLeast} were acknowledged`);
-    if (length > this.#submitted.size) throw new Violation(`validity: a read saw ${length} of ${this.#submitted.size} entries`);
+    if (length < atLeast)
+      throw new Violation(`linearizability: a read saw ${length} entries after ${atLeast} were acknowledged`);
+    if (length > this.#submitted.size)
+      throw new Violation(`validity: a read saw ${length} of ${this.#submitted.size} entries`);
   }
 
-  event(event: ReplicaEvent, replica: NodeId, liars: ReadonlySet<NodeId>, state: ReplicaState | undefined, verify: Verify): void {
+  event(
+    event: ReplicaEvent,
+    replica: NodeId,
+    liars: ReadonlySet<NodeId>,
+    state: ReplicaState | undefined,
+    verify: Verify,
+  ): void {
     if (event.kind === 'executed') {
       const known = this.#digests.get(event.seq);
       if (known !== undefined && known !== event.digest) {
@@ -85,7 +95,8 @@ export class Checkers {
       this.#digests.set(event.seq, event.digest);
     } else if (event.kind === 'evidence') {
       const { evidence } = event;
-      if (!liars.has(evidence.offender)) throw new Violation(`justice: ${replica} accused the honest ${evidence.offender}`);
+      if (!liars.has(evidence.offender))
+        throw new Violation(`justice: ${replica} accused the honest ${evidence.offender}`);
       if (state !== undefined && !checkEvidence(evidence, state.context, verify)) {
         throw new Violation(`justice: evidence of ${evidence.kind} does not convince`);
       }
@@ -97,9 +108,17 @@ export class Checkers {
   /** An honest replica sends: what it signs must not contradict what it ever signed. */
   sent(replica: NodeId, message: Message): void {
     const { type } = message;
-    if (type !== 'prePrepare' && type !== 'prepare' && type !== 'commit' && type !== 'checkpoint' && type !== 'viewChange') return;
+    if (
+      type !== 'prePrepare' &&
+      type !== 'prepare' &&
+      type !== 'commit' &&
+      type !== 'checkpoint' &&
+      type !== 'viewChange'
+    )
+      return;
     if (message.replica !== replica) return; // Relayed.
-    const place = type === 'checkpoint' ? message.seq : type === 'viewChange' ? message.view : `${message.view}/${message.seq}`;
+    const place =
+      type === 'checkpoint' ? message.seq : type === 'viewChange' ? message.view : `${message.view}/${message.seq}`;
     const key = `${replica}/${type}/${message.epoch}/${place}`;
     const content = type === 'viewChange' ? Buffer.from(message.body).toString('latin1') : message.digest;
     const known = this.#promises.get(key);
@@ -129,7 +148,8 @@ export class Checkers {
     limit('reads', state.reads.length, state.options.maxWaitingReads);
     limit('peers', state.peers.size, state.options.maxObservers + n + 1);
     limit('sessions', state.replicated.sessions.sessions.size, maxSessions);
-    for (const session of state.replicated.sessions.sessions.values()) limit('replies', session.replies.size, sessionWindow);
+    for (const session of state.replicated.sessions.sessions.values())
+      limit('replies', session.replies.size, sessionWindow);
     limit('re-proposals', state.reProposed.size, window + statusSlots);
   }
 
@@ -138,7 +158,8 @@ export class Checkers {
     for (const { command, position, chain } of this.#acknowledged) {
       this.#checkAcknowledged(command, position, chain);
       for (const length of lengths) {
-        if (length < position) throw new Violation(`durability: a replica ends with ${length} entries; ${position} were acknowledged`);
+        if (length < position)
+          throw new Violation(`durability: a replica ends with ${length} entries; ${position} were acknowledged`);
       }
     }
   }

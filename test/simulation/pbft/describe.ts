@@ -10,7 +10,9 @@ export function describe(what: Message | ReplicaEvent): string {
     if (key === 'slots') return [`slots=${(value as number[]).join('')}`];
     if (key === 'checkpoint') return [`checkpoint=${(value as { head: { seq: number } }).head.seq}`];
     if (key === 'proposals' || key === 'prepared') {
-      return [`${key}=${(value as { seq: number; digest: string }[]).map((one) => `${one.seq}:${one.digest.slice(0, 4)}`).join(',')}`];
+      return [
+        `${key}=${(value as { seq: number; digest: string }[]).map((one) => `${one.seq}:${one.digest.slice(0, 4)}`).join(',')}`,
+      ];
     }
     return [];
   });

@@ -1,8 +1,8 @@
 /**
- * Stand-in for Ed25519: a signature is a SHA-256 over a secret of the signer and the bytes. Only the world
- * knows the secrets and checks with them; an adversary is given its own `sign` and can forge nobody else's.
+ * Stand-in for Ed25519: a signature is a keyed mix of the bytes under a secret of the signer. Only the world
+ * knows the secrets and checks with them; an adversary is given its own `sign` and nothing to forge another's
+ * with. It is no cryptography, but thirty times as fast as a signature and ten times as a hash.
  */
-import { hash } from 'node:crypto';
 import { type NodeId, nodeIdFromPublicKey } from '../../../src/node-id.ts';
 import type { Verify } from '../../../src/protocols/pbft/validate.ts';
 
@@ -12,12 +12,12 @@ export function nodeNumber(index: number): NodeId {
 }
 
 export class Keys {
-  readonly #secrets = new Map<NodeId, Uint8Array>();
+  readonly #secrets = new Map<NodeId, number>();
 
-  #secret(id: NodeId): Uint8Array {
+  #secret(id: NodeId): number {
     let secret = this.#secrets.get(id);
     if (secret === undefined) {
-      secret = new Uint8Array(hash('sha256', `secret of ${id}`, 'buffer'));
+      secret = mix(0x5eed, Buffer.from(id, 'latin1')).readUInt32LE();
       this.#secrets.set(id, secret);
     }
     return secret;
@@ -25,11 +25,27 @@ export class Keys {
 
   signer(id: NodeId): (bytes: Uint8Array) => Uint8Array {
     const secret = this.#secret(id);
-    return (bytes) => new Uint8Array(hash('sha256', Buffer.concat([secret, bytes]), 'buffer'));
+    return (bytes) => mix(secret, bytes);
   }
 
   readonly verify: Verify = (signer, bytes, signature) => {
-    const expected = hash('sha256', Buffer.concat([this.#secret(signer), bytes]), 'buffer');
-    return Buffer.compare(expected, signature) === 0;
+    return mix(this.#secret(signer), bytes).equals(signature);
   };
+}
+
+/** 64 bits that depend on every bit of key and bytes (after bryc's cyrb53). */
+function mix(key: number, bytes: Uint8Array): Buffer {
+  let high = 0xdeadbeef ^ key;
+  let low = 0x41c6ce57 ^ key;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    high = Math.imul(high ^ byte, 2654435761);
+    low = Math.imul(low ^ byte, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  const out = Buffer.allocUnsafe(8);
+  out.writeInt32LE(high, 0);
+  out.writeInt32LE(low, 4);
+  return out;
 }

@@ -160,7 +160,9 @@ export class SimulatedReplica {
     const plain = this.adversary?.outgoing === undefined ? encodeMessage(message) : undefined;
     for (const peer of to) {
       if (plain !== undefined) world.send(this.id, peer, plain);
-      else for (const sent of this.adversary?.outgoing?.(peer, message) ?? []) world.send(this.id, peer, encodeMessage(sent));
+      else
+        for (const sent of this.adversary?.outgoing?.(peer, message) ?? [])
+          world.send(this.id, peer, encodeMessage(sent));
     }
   }
 

@@ -7,8 +7,15 @@ import type { Conditions } from './world.ts';
 export type Fault =
   | { readonly kind: 'crash'; readonly replica: number; readonly at: number; readonly backAt: number }
   /** Links cut from the one side to the other, and back where symmetric. */
-  | { readonly kind: 'partition'; readonly side: readonly number[]; readonly symmetric: boolean; readonly at: number; readonly until: number }
-  | { readonly kind: 'blackout'; readonly at: number; readonly backAt: number }
+  | {
+      readonly kind: 'partition';
+      readonly side: readonly number[];
+      readonly symmetric: boolean;
+      readonly at: number;
+      readonly until: number;
+    }
+  /** All at once; each is back at a time of its own. */
+  | { readonly kind: 'blackout'; readonly at: number; readonly backAt: readonly number[] }
   | { readonly kind: 'adversary'; readonly replica: number; readonly name: string }
   | { readonly kind: 'reconfigure'; readonly at: number; readonly validators: readonly number[]; readonly f: number }
   | { readonly kind: 'badClient'; readonly name: 'flooder' | 'twoFaced' }
@@ -113,12 +120,19 @@ function disturbances(rng: Rng, n: number, chaosMs: number): Fault[] {
     const at = time();
     faults.push({ kind: 'partition', side, symmetric: chance(rng, 0.6), at, until: at + 100 + rng.below(1_500) });
   }
-  if (chance(rng, 0.15)) {
+  if (chance(rng, 0.25)) {
     const at = time();
-    faults.push({ kind: 'blackout', at, backAt: Math.min(at + 10 + rng.below(300), chaosMs) });
+    const spread = chance(rng, 0.5) ? 20 : 1_200;
+    const backAt = Array.from({ length: n }, () => Math.min(at + 10 + rng.below(spread), chaosMs));
+    faults.push({ kind: 'blackout', at, backAt });
   }
   if (chance(rng, 0.3)) {
-    faults.push({ kind: 'skew', replica: rng.below(n), offset: rng.below(40_000) - 20_000, rate: 0.8 + rng.float() * 0.4 });
+    faults.push({
+      kind: 'skew',
+      replica: rng.below(n),
+      offset: rng.below(40_000) - 20_000,
+      rate: 0.8 + rng.float() * 0.4,
+    });
   }
   return faults;
 }

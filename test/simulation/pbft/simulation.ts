@@ -1,7 +1,7 @@
 /** Runs one plan: builds the nodes, lets the faults happen, repairs everything, and asks for what is owed. */
 import type { NodeId } from '../../../src/node-id.ts';
-import { type ClientState, createClient } from '../../../src/protocols/pbft/client.ts';
 import type { CommandOutcome } from '../../../src/protocols/pbft/client.ts';
+import { type ClientState, createClient } from '../../../src/protocols/pbft/client.ts';
 import { encodeMessage } from '../../../src/protocols/pbft/encoding.ts';
 import { foundingGroup, type Group, type GroupParameters } from '../../../src/protocols/pbft/group.ts';
 import { createReplica, executedBy, type ReplicaSetup } from '../../../src/protocols/pbft/state.ts';
@@ -59,7 +59,10 @@ export class Simulation {
     this.plan = plan;
     this.world = new World(plan.seed, { ...plan.conditions });
     this.world.tracing = tracing;
-    this.#founders = foundingGroup(Array.from({ length: plan.n }, (_, index) => nodeNumber(index)), plan.f);
+    this.#founders = foundingGroup(
+      Array.from({ length: plan.n }, (_, index) => nodeNumber(index)),
+      plan.f,
+    );
     for (const fault of plan.faults) {
       if (fault.kind === 'skew') this.#skews.set(fault.replica, fault);
       if (fault.kind === 'adversary') this.liars.add(nodeNumber(fault.replica));
@@ -132,7 +135,8 @@ export class Simulation {
       this.#end();
     } catch (error) {
       // Broken invariants of the core count like violations that a checker sees.
-      violation = error instanceof Violation ? error.message : `exception: ${error instanceof Error ? error.stack : error}`;
+      violation =
+        error instanceof Violation ? error.message : `exception: ${error instanceof Error ? error.stack : error}`;
       world.note(() => `VIOLATION ${violation}`);
     }
     const executed = Math.max(...this.replicas.map(({ state }) => (state === undefined ? 0 : executedBy(state))));
@@ -154,7 +158,7 @@ export class Simulation {
       world.after(world.rng.float() * 5, () => replica.start());
     });
     for (let index = 0; index < plan.clients; index++) this.#addClient(nodeNumber(100 + index));
-    this.clients.forEach((client, index) => this.#scheduleCommands(client, index));
+    for (const [index, client] of this.clients.entries()) this.#scheduleCommands(client, index);
     for (const fault of plan.faults) this.#schedule(fault);
     this.#watchBounds();
   }
@@ -226,7 +230,8 @@ export class Simulation {
     this.checkers.submit(command);
     this.#pending.set(id, (outcome) => {
       this.#owed--;
-      if (outcome.kind !== 'result' || !outcome.result.ok) throw new Violation(`liveness: '${command}' ended ${outcome.kind}`);
+      if (outcome.kind !== 'result' || !outcome.result.ok)
+        throw new Violation(`liveness: '${command}' ended ${outcome.kind}`);
       const { position, chain } = readLedgerResult(outcome.result.value);
       this.checkers.acknowledge(command, position, chain);
     });
@@ -239,7 +244,8 @@ export class Simulation {
     this.#owed++;
     this.#pending.set(id, (outcome) => {
       this.#owed--;
-      if (outcome.kind !== 'result' || !outcome.result.ok) throw new Violation(`liveness: a read ended ${outcome.kind}`);
+      if (outcome.kind !== 'result' || !outcome.result.ok)
+        throw new Violation(`liveness: a read ended ${outcome.kind}`);
       this.checkers.read(readLength(outcome.result.value), atLeast);
     });
     client.feed({ type: 'read', id, query: new Uint8Array(), ordered: Buffer.from('length') });
@@ -251,8 +257,12 @@ export class Simulation {
       world.at(fault.at, () => this.#crash(fault.replica));
       world.at(fault.backAt, () => this.#start(fault.replica));
     } else if (fault.kind === 'blackout') {
-      world.at(fault.at, () => this.replicas.forEach((_, index) => this.#crash(index)));
-      world.at(fault.backAt, () => this.replicas.forEach((_, index) => this.#start(index)));
+      world.at(fault.at, () => {
+        for (const index of this.replicas.keys()) this.#crash(index);
+      });
+      fault.backAt.forEach((at, index) => {
+        world.at(at, () => this.#start(index));
+      });
     } else if (fault.kind === 'partition') {
       world.at(fault.at, () => this.#cut(fault.side, fault.symmetric));
       world.at(fault.until, () => {
@@ -306,7 +316,8 @@ export class Simulation {
       this.#pending.set(op, (outcome) => {
         this.#owed--;
         // A vote that comes after the change took effect is another matter, and refused.
-        if (outcome.kind !== 'voted' && outcome.kind !== 'refused') throw new Violation(`liveness: a vote ended ${outcome.kind}`);
+        if (outcome.kind !== 'voted' && outcome.kind !== 'refused')
+          throw new Violation(`liveness: a vote ended ${outcome.kind}`);
       });
       client.feed({ type: 'reconfigure', id: op, validators: validators.map(nodeNumber), f });
     }
@@ -322,7 +333,7 @@ export class Simulation {
     this.world.note(() => 'REPAIRED');
     this.world.heal();
     this.world.conditions = { ...calm };
-    this.replicas.forEach((_, index) => this.#start(index));
+    for (const index of this.replicas.keys()) this.#start(index);
   }
 
   /** Nothing owed, and every honest validator of today at the same place. */
@@ -350,7 +361,9 @@ export class Simulation {
   #end(): void {
     if (!this.#settled()) {
       const places = this.#honestValidators().map(({ executed, epoch }) => `${epoch}:${executed}`);
-      throw new Violation(`liveness: ${this.#owed} results owed ${patienceMs} ms after the faults ended; replicas at ${places}`);
+      throw new Violation(
+        `liveness: ${this.#owed} results owed ${patienceMs} ms after the faults ended; replicas at ${places}`,
+      );
     }
     this.checkers.finish(this.#honestValidators().map(({ length }) => length));
   }

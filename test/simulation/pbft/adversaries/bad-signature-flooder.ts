@@ -13,12 +13,26 @@ export function badSignatureFlooder({ world, peers, sign, state, send }: Corrupt
       for (const victim of peers) {
         const seq = current.log.low + 1 + rng.below(8);
         const digest = digestOf(Uint8Array.of(rng.below(3)));
-        const vote: Proposal = { epoch, view: current.view, seq, digest, replica: victim, signature: sign(Uint8Array.of(seq)) };
+        const vote: Proposal = {
+          epoch,
+          view: current.view,
+          seq,
+          digest,
+          replica: victim,
+          signature: sign(Uint8Array.of(seq)),
+        };
         for (const to of peers) {
           send(to, { type: 'prepare', ...vote });
           send(to, { type: 'prePrepare', ...vote, batch: undefined });
           send(to, { type: 'commit', epoch, view: vote.view, seq, digest, replica: victim });
-          send(to, { type: 'checkpoint', epoch, seq: current.log.low + 4, digest, replica: victim, signature: vote.signature });
+          send(to, {
+            type: 'checkpoint',
+            epoch,
+            seq: current.log.low + 4,
+            digest,
+            replica: victim,
+            signature: vote.signature,
+          });
         }
       }
     },

@@ -3,7 +3,12 @@
  * another digest, hides what it has prepared, or claims a checkpoint nobody signed.
  */
 import { viewChangeBody } from '../../../../src/protocols/pbft/encoding.ts';
-import { bodyBytes, digestOf, type PreparedCertificate, type ViewChange } from '../../../../src/protocols/pbft/messages.ts';
+import {
+  bodyBytes,
+  digestOf,
+  type PreparedCertificate,
+  type ViewChange,
+} from '../../../../src/protocols/pbft/messages.ts';
 import type { Adversary, Corruption } from '../node.ts';
 
 export function certificateForger({ world, sign, state, peers, self }: Corruption): Adversary {

@@ -25,7 +25,13 @@ export function startBadClient(name: 'flooder' | 'twoFaced', client: BadClient):
   let number = 1;
   const operation = (text: string): Operation => ({ kind: 'commands', commands: [Buffer.from(text)] });
   const send = (to: NodeId, session: number, at: number, what: Operation, broken: boolean): void => {
-    const content = { client: self, session, number: at, acknowledged: rng.float() < 0.5 ? at - 1 : 0, operation: what };
+    const content = {
+      client: self,
+      session,
+      number: at,
+      acknowledged: rng.float() < 0.5 ? at - 1 : 0,
+      operation: what,
+    };
     const body = requestBody(content);
     const signature = client.sign(bodyBytes(client.groupId, 'request', body));
     if (broken) signature[0] = (signature[0] as number) ^ 1;

@@ -13,7 +13,8 @@ export function doubleVoter({ sign, state, world }: Corruption): Adversary {
         const digest = digestOf(Uint8Array.of(message.seq % 256, 1));
         const signature = sign(proposalBytes(groupId, 'prepare', message.epoch, message.view, message.seq, digest));
         second = { ...message, digest, signature };
-      } else if (message.type === 'commit') second = { ...message, digest: digestOf(Uint8Array.of(message.seq % 256, 1)) };
+      } else if (message.type === 'commit')
+        second = { ...message, digest: digestOf(Uint8Array.of(message.seq % 256, 1)) };
       if (second === undefined) return [message];
       return world.rng.float() < 0.5 ? [message, second] : [second, message];
     },

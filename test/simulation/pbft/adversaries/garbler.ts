@@ -15,7 +15,8 @@ export function garbler({ world, peers, sendBytes }: Corruption): Adversary {
       const style = rng.below(4);
       if (style === 0) bytes[rng.below(bytes.length)] = rng.below(256);
       if (style === 1) bytes[0] = rng.below(20);
-      const sent = style === 2 ? bytes.subarray(0, rng.below(bytes.length)) : style === 3 ? rng.bytes(rng.below(200)) : bytes;
+      const sent =
+        style === 2 ? bytes.subarray(0, rng.below(bytes.length)) : style === 3 ? rng.bytes(rng.below(200)) : bytes;
       for (const to of peers) sendBytes(to, sent);
     },
   };

@@ -4,7 +4,13 @@
  * starts from.
  */
 import { newViewBody } from '../../../../src/protocols/pbft/encoding.ts';
-import { bodyBytes, type Message, makeBatch, type NewView, proposalBytes } from '../../../../src/protocols/pbft/messages.ts';
+import {
+  bodyBytes,
+  type Message,
+  makeBatch,
+  type NewView,
+  proposalBytes,
+} from '../../../../src/protocols/pbft/messages.ts';
 import type { Adversary, Corruption } from '../node.ts';
 
 export function newViewLiar({ world, sign, state, send, peers }: Corruption): Adversary {

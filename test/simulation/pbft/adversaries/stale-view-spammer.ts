@@ -10,7 +10,8 @@ export function staleViewSpammer({ world, peers, sign, state, self, send }: Corr
     tick() {
       const current = state();
       if (current === undefined) return;
-      const view = rng.float() < 0.5 ? Math.max(0, current.view - 1 + rng.below(3)) : (far[rng.below(far.length)] as number);
+      const view =
+        rng.float() < 0.5 ? Math.max(0, current.view - 1 + rng.below(3)) : (far[rng.below(far.length)] as number);
       const seq = rng.float() < 0.6 ? current.log.low + 1 + rng.below(8) : (far[rng.below(far.length)] as number);
       const digest = digestOf(Uint8Array.of(rng.below(4)));
       const vote = { epoch: current.group.epoch, view, seq, digest, replica: self };
