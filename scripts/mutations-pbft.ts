@@ -175,7 +175,7 @@ const mutations: readonly Mutation[] = [
     against: 'certificateForger',
     file: 'validate.ts',
     find: 'return names.size === votes.length && votes.every',
-    replace: 'return names.size > 0 && votes.every',
+    replace: 'return names.size <= votes.length && votes.every',
   },
   {
     name: 'signatures not verified',

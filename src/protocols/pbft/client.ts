@@ -197,7 +197,7 @@ function sendQueued(turn: ClientTurn): void {
     state.opening ??= issue(turn, 0, state.incarnation, 0, { kind: 'open' }, [], turn.now + state.options.deadlineMs);
     return;
   }
-  while (state.queue.length > 0 && state.outstanding.size < state.options.maxOutstanding) {
+  while (state.queue.length > 0 && mayIssue(state)) {
     const { operation, taken } = bundle(state.queue, state.context.parameters);
     const number = state.nextNumber++;
     const oldest = state.outstanding.keys().next().value ?? number;
@@ -205,6 +205,14 @@ function sendQueued(turn: ClientTurn): void {
     const deadline = Math.max(...taken.map((queued) => queued.deadline));
     state.outstanding.set(number, issue(turn, state.session, number, oldest - 1, operation, ids, deadline));
   }
+}
+
+/** Room among the outstanding, and in the session's window, which the oldest of them holds back. */
+function mayIssue(state: ClientState): boolean {
+  const { maxOutstanding } = state.options;
+  const oldest = state.outstanding.keys().next().value ?? state.nextNumber;
+  const { sessionWindow } = state.context.parameters;
+  return state.outstanding.size < maxOutstanding && state.nextNumber < oldest + sessionWindow;
 }
 
 /** Takes the next commands, as many as one request may carry; a vote travels alone. */

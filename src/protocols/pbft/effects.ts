@@ -3,8 +3,9 @@
  *
  * The driver's contract:
  * 1. Feed one input at a time; carry out the returned effects strictly in order.
- * 2. A `send` may leave only when every `persist` that stood before it, in this array or an earlier one, is on
- *    disk. That alone makes promises survive a crash; several records may share one sync.
+ * 2. A `send` may leave, and an `event` be shown, only when every `persist` that stood before it, in this array
+ *    or an earlier one, is on disk. That alone makes promises survive a crash; several records may share one
+ *    sync. (A replica counts its own vote at once: what it executed is settled only when that vote is on disk.)
  * 3. `wake` replaces the wish before it: feed `{ type: 'wake' }` at that time of the monotonic clock or later.
  * 4. After a start, give `restore` the records of the log in order, then feed `{ type: 'start' }`.
  * 5. A record `checkpoint` makes every record before it about sequences up to its own obsolete, as

@@ -144,6 +144,21 @@ describe('a client', () => {
     expect(desk.settled.size).toBe(9);
   });
 
+  it('stays within its session’s window while an old request is unanswered', () => {
+    const desk = new Desk();
+    desk.submit(1, 'a');
+    desk.exchange();
+    const oldest = desk.client.nextNumber;
+    for (let id = 2; id <= 20; id++) {
+      desk.submit(id, `x${id}`);
+      const newest = desk.client.nextNumber - 1;
+      if (newest > oldest) for (const from of [1, 2]) desk.reply(from, 1, newest, done(id));
+    }
+    // Eight numbers from the oldest on, and no further, however many of them are settled.
+    expect(desk.client.nextNumber).toBe(oldest + 8);
+    expect([...desk.client.outstanding.keys()]).toEqual([oldest]);
+  });
+
   it('opens again when the validators forgot it, and calls what was under way unknown', () => {
     const desk = new Desk();
     desk.submit(1, 'a');

@@ -17,7 +17,7 @@ export class Keys {
   #secret(id: NodeId): number {
     let secret = this.#secrets.get(id);
     if (secret === undefined) {
-      secret = mix(0x5eed, Buffer.from(id, 'latin1')).readUInt32LE();
+      secret = new DataView(mix(0x5eed, Buffer.from(id, 'latin1')).buffer).getUint32(0);
       this.#secrets.set(id, secret);
     }
     return secret;
@@ -29,12 +29,12 @@ export class Keys {
   }
 
   readonly verify: Verify = (signer, bytes, signature) => {
-    return mix(this.#secret(signer), bytes).equals(signature);
+    return Buffer.compare(mix(this.#secret(signer), bytes), signature) === 0;
   };
 }
 
 /** 64 bits that depend on every bit of key and bytes (after bryc's cyrb53). */
-function mix(key: number, bytes: Uint8Array): Buffer {
+function mix(key: number, bytes: Uint8Array): Uint8Array {
   let high = 0xdeadbeef ^ key;
   let low = 0x41c6ce57 ^ key;
   for (let at = 0; at < bytes.length; at++) {
@@ -44,8 +44,5 @@ function mix(key: number, bytes: Uint8Array): Buffer {
   }
   high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
   low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  const out = Buffer.allocUnsafe(8);
-  out.writeInt32LE(high, 0);
-  out.writeInt32LE(low, 4);
-  return out;
+  return new Uint8Array(Int32Array.of(high, low).buffer);
 }

@@ -3,11 +3,18 @@
  * the position and the hash, so that a client's result pins the whole history before it.
  */
 import { hash } from 'node:crypto';
-import type { Application } from '../../../src/protocols/pbft/application.ts';
+import type { Application, CommandContext } from '../../../src/protocols/pbft/application.ts';
 import { Reader, Writer } from '../../../src/protocols/pbft/wire.ts';
 
 export interface LedgerResult {
   readonly position: number;
+  readonly chain: string;
+}
+
+export interface Applied {
+  readonly seq: number;
+  readonly position: number;
+  readonly command: string;
   readonly chain: string;
 }
 
@@ -16,20 +23,20 @@ export class Ledger implements Application {
   chain = '00'.repeat(32);
   /** Filler that makes the state span several chunks. */
   #recent: string[] = [];
-  readonly #onApply: (position: number, command: string, chain: string) => void;
+  readonly #onApply: (entry: Applied) => void;
 
-  constructor(onApply: (position: number, command: string, chain: string) => void = () => undefined) {
+  constructor(onApply: (entry: Applied) => void = () => undefined) {
     this.#onApply = onApply;
   }
 
-  apply(command: Uint8Array): Uint8Array {
+  apply(command: Uint8Array, { seq }: Pick<CommandContext, 'seq'>): Uint8Array {
     const text = Buffer.from(command).toString('latin1');
     if (text === 'throw') throw new Error('as asked');
     if (text === 'length') return this.query();
     this.length++;
     this.chain = hash('sha256', `${this.chain}${text}`, 'hex');
     this.#recent = [...this.#recent.slice(-9), text];
-    this.#onApply(this.length, text, this.chain);
+    this.#onApply({ seq, position: this.length, command: text, chain: this.chain });
     return new Writer().uint(this.length).digest(this.chain).finish();
   }
 

@@ -55,6 +55,9 @@ export interface NodeOptions {
   readonly onVerdict: (verdict: string) => void;
 }
 
+/** What others may see, and so must wait for the disk. */
+type Outward = Extract<Effect, { type: 'send' | 'event' }>;
+
 export class SimulatedReplica {
   readonly id: NodeId;
   state: ReplicaState | undefined;
@@ -65,7 +68,7 @@ export class SimulatedReplica {
   #syncing = false;
   #written = 0;
   #synced = 0;
-  #queue: { readonly needs: number; readonly effect: Effect & { type: 'send' } }[] = [];
+  #queue: { readonly needs: number; readonly effect: Outward }[] = [];
   #life = 0;
   #wakeAt = Number.NEGATIVE_INFINITY;
 
@@ -121,16 +124,19 @@ export class SimulatedReplica {
         this.#sync();
         break;
       case 'send':
-        if (this.#queue.length === 0 && this.#synced === this.#written) this.#transmit(effect);
+      case 'event':
+        if (this.#queue.length === 0 && this.#synced === this.#written) this.#release(effect);
         else this.#queue.push({ needs: this.#written, effect });
         break;
       case 'wake':
         this.#wake(effect.atMs);
         break;
-      case 'event':
-        this.#options.onEvent(effect.event);
-        break;
     }
+  }
+
+  #release(effect: Outward): void {
+    if (effect.type === 'send') this.#transmit(effect);
+    else this.#options.onEvent(effect.event);
   }
 
   #sync(): void {
@@ -148,7 +154,7 @@ export class SimulatedReplica {
       this.#syncing = false;
       while ((this.#queue[0]?.needs ?? Number.POSITIVE_INFINITY) <= this.#synced) {
         const next = this.#queue.shift();
-        if (next !== undefined) this.#transmit(next.effect);
+        if (next !== undefined) this.#release(next.effect);
       }
       if (this.#unsynced.length > 0) this.#sync();
     });

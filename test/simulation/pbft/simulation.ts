@@ -10,7 +10,7 @@ import { startBadClient } from './adversaries/clients.ts';
 import { Checkers, Violation } from './checkers.ts';
 import { describe } from './describe.ts';
 import { Keys, nodeNumber } from './keys.ts';
-import { Ledger, readLedgerResult, readLength } from './ledger.ts';
+import { type Applied, Ledger, readLedgerResult, readLength } from './ledger.ts';
 import { SimulatedReplica } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
 import { SimulatedClient } from './sim-client.ts';
@@ -48,6 +48,7 @@ export class Simulation {
   readonly replicas: SimulatedReplica[] = [];
   readonly clients: SimulatedClient[] = [];
   readonly liars = new Set<NodeId>();
+  readonly #applied = new Map<NodeId, Applied[]>();
   readonly #founders: Group;
   readonly #skews = new Map<number, { offset: number; rate: number }>();
   #owed = 0;
@@ -75,17 +76,26 @@ export class Simulation {
     return index < 0 ? `client ${id.slice(-4)}` : `r${index}`;
   }
 
-  setupOf(index: number): ReplicaSetup {
+  #countApplied(id: NodeId, seq: number): void {
+    const applied = this.#applied.get(id) ?? [];
+    for (let entry = applied[0]; entry !== undefined && entry.seq <= seq; entry = applied[0]) {
+      this.checkers.applied(entry.position, entry.command, entry.chain);
+      applied.shift();
+    }
+  }
+
+  setupOf(index: number, life = true): ReplicaSetup {
     const id = nodeNumber(index);
-    const honest = !this.liars.has(id);
-    const { checkers, plan, keys } = this;
-    const onApply = honest ? checkers.applied.bind(checkers) : undefined;
+    const { plan, keys } = this;
+    // Counts once the replica says that it executed the sequence: until then its disk may forget it.
+    const applied: Applied[] = [];
+    if (life && !this.liars.has(id)) this.#applied.set(id, applied);
     return {
       self: id,
       sign: keys.signer(id),
       name: 'simulation',
       founders: this.#founders,
-      application: new Ledger(onApply),
+      application: new Ledger((entry) => applied.push(entry)),
       parameters: smallParameters,
       options: {
         requestTimeoutMs: 250,
@@ -118,7 +128,9 @@ export class Simulation {
       onEvent: (event) => {
         world.note(() => `r${index} ${describe(event)}`);
         if (event.kind === 'view' && event.active) this.#views++;
-        if (!liars.has(id)) checkers.event(event, id, liars, replica.state, keys.verify);
+        if (liars.has(id)) return;
+        checkers.event(event, id, liars, replica.state, keys.verify);
+        if (event.kind === 'executed') this.#countApplied(id, event.seq);
       },
     });
     return replica;
@@ -195,7 +207,7 @@ export class Simulation {
   }
 
   #addClient(id: NodeId): SimulatedClient {
-    const { context } = createReplica(this.setupOf(0));
+    const { context } = createReplica(this.setupOf(0, false));
     const state: ClientState = createClient({
       self: id,
       sign: this.keys.signer(id),
@@ -276,7 +288,7 @@ export class Simulation {
         self: nodeNumber(200),
         sign: this.keys.signer(nodeNumber(200)),
         validators: this.replicas.slice(0, plan.n).map(({ id }) => id),
-        groupId: createReplica(this.setupOf(0)).context.groupId,
+        groupId: createReplica(this.setupOf(0, false)).context.groupId,
         submitted: (command) => this.checkers.submit(command),
         until: plan.chaosMs + 2_000,
       });

@@ -42,10 +42,10 @@ export function startBadClient(name: 'flooder' | 'twoFaced', client: BadClient):
     if (world.now > client.until) return;
     const session = 1 + rng.below(6);
     validators.forEach((to, index) => {
-      const text = name === 'twoFaced' ? `bad${number}-${index}` : `bad${number}`;
-      client.submitted(text);
       if (rng.float() < 0.2) send(to, 0, name === 'flooder' ? 1 + rng.below(50) : 1, { kind: 'open' }, false);
       const at = name === 'flooder' && rng.float() < 0.5 ? number * 1_000 : number;
+      const text = name === 'twoFaced' ? `bad${at}-${index}` : `bad${at}`;
+      client.submitted(text);
       send(to, session, at, operation(rng.float() < 0.1 ? 'throw' : text), rng.float() < 0.1);
     });
     number++;
