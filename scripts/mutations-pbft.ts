@@ -178,11 +178,11 @@ const mutations: readonly Mutation[] = [
     replace: 'return names.size <= votes.length && votes.every',
   },
   {
-    name: 'signatures not verified',
-    against: 'badSignatureFlooder',
-    file: 'validate.ts',
-    find: 'inspected.claims.every((claim) => verify(claim.signer, claim.bytes, claim.signature))',
-    replace: 'inspected.claims.every((claim) => verify !== undefined && claim.signer !== undefined)',
+    name: 'signatures of prepares do not cover the digest',
+    against: 'certificateForger',
+    file: 'messages.ts',
+    find: '  return writer.digest(digest).finish();',
+    replace: "  return writer.digest(type === 'prepare' ? '00'.repeat(32) : digest).finish();",
   },
   {
     name: 'slots dropped before their checkpoint is stable',

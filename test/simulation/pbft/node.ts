@@ -10,7 +10,8 @@ import type { Message } from '../../../src/protocols/pbft/messages.ts';
 import { recordsToKeep, restore } from '../../../src/protocols/pbft/recovery.ts';
 import { step } from '../../../src/protocols/pbft/replica.ts';
 import type { ReplicaSetup, ReplicaState } from '../../../src/protocols/pbft/state.ts';
-import { validate } from '../../../src/protocols/pbft/validate.ts';
+import { isNeeded } from '../../../src/protocols/pbft/triage.ts';
+import { inspect } from '../../../src/protocols/pbft/validate.ts';
 import type { Keys } from './keys.ts';
 import type { World } from './world.ts';
 
@@ -104,9 +105,16 @@ export class SimulatedReplica {
 
   receive(from: NodeId, bytes: Uint8Array): void {
     if (this.state === undefined || this.adversary?.incoming?.(from, bytes) === false) return;
-    const accepted = validate(bytes, from, this.state.context, this.#options.keys.verify);
-    if (typeof accepted === 'string') this.#options.onVerdict(accepted);
-    else this.#feed({ type: 'message', accepted });
+    const { keys, onVerdict } = this.#options;
+    const inspected = inspect(bytes, from, this.state.context);
+    if (!inspected.ok) {
+      onVerdict(inspected.verdict);
+      return;
+    }
+    if (!isNeeded(this.state, inspected.accepted.message)) return;
+    const sound = inspected.claims.every((claim) => keys.verify(claim.signer, claim.bytes, claim.signature));
+    if (sound) this.#feed({ type: 'message', accepted: inspected.accepted });
+    else onVerdict('bad-signature');
   }
 
   #feed(input: Input): void {

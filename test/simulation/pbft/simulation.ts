@@ -38,6 +38,8 @@ export interface RunResult {
   readonly events: number;
   readonly executed: number;
   readonly views: number;
+  /** Times that an honest replica proved another to be a liar. */
+  readonly evidence: number;
 }
 
 export class Simulation {
@@ -53,6 +55,7 @@ export class Simulation {
   readonly #skews = new Map<number, { offset: number; rate: number }>();
   #owed = 0;
   #views = 0;
+  #evidence = 0;
   #repaired = false;
   #nextId = 1;
 
@@ -129,6 +132,7 @@ export class Simulation {
         world.note(() => `r${index} ${describe(event)}`);
         if (event.kind === 'view' && event.active) this.#views++;
         if (liars.has(id)) return;
+        if (event.kind === 'evidence') this.#evidence++;
         checkers.event(event, id, liars, replica.state, keys.verify);
         if (event.kind === 'executed') this.#countApplied(id, event.seq);
       },
@@ -152,7 +156,15 @@ export class Simulation {
       world.note(() => `VIOLATION ${violation}`);
     }
     const executed = Math.max(...this.replicas.map(({ state }) => (state === undefined ? 0 : executedBy(state))));
-    return { violation, trace: world.trace, virtualMs: world.now, events: world.events, executed, views: this.#views };
+    return {
+      violation,
+      trace: world.trace,
+      virtualMs: world.now,
+      events: world.events,
+      executed,
+      views: this.#views,
+      evidence: this.#evidence,
+    };
   }
 
   #begin(): void {
