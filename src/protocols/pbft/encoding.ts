@@ -47,7 +47,7 @@ export function readGroup(r: Reader): Group {
   return { epoch, since, f, validators: r.list(maxValidators, readId) };
 }
 
-export function writeHead(w: Writer, head: CheckpointHead): void {
+function writeHead(w: Writer, head: CheckpointHead): void {
   writeGroup(w.uint(head.seq).digest(head.root).uint(head.bytes), head.group);
 }
 function readHead(r: Reader): CheckpointHead {
@@ -110,7 +110,7 @@ export function requestBytes(body: Uint8Array, bytes: Uint8Array): Uint8Array {
 }
 
 /** A request and the part of it that is signed, or undefined. */
-export function decodeRequest(
+function decodeRequest(
   bytes: Uint8Array,
   limits: GroupParameters,
 ): { readonly request: Request; readonly body: Uint8Array } | undefined {
@@ -137,7 +137,7 @@ function readOperation(r: Reader, limits: GroupParameters): Operation {
 }
 
 /** A batch, and each request's signed part in order. */
-export function decodeBatch(
+function decodeBatch(
   bytes: Uint8Array,
   limits: GroupParameters,
 ): { readonly batch: Batch; readonly bodies: readonly Uint8Array[] } | undefined {

@@ -165,7 +165,7 @@ function showProposal(turn: Turn, slot: Slot, proposal: Proposal, to: NodeId): v
 }
 
 /** prepared(m, v, n, i): the proposal, and enough matching prepares of other backups. */
-export function checkPrepared(turn: Turn, slot: Slot): void {
+function checkPrepared(turn: Turn, slot: Slot): void {
   const { state } = turn;
   const { proposal } = slot;
   if (proposal === undefined || proposal.view !== state.view || !state.active || slot.commitView >= proposal.view)

@@ -45,7 +45,7 @@ export interface ReplicaOptions {
   readonly maxObservers: number;
 }
 
-export const defaultOptions: ReplicaOptions = {
+const defaultOptions: ReplicaOptions = {
   requestTimeoutMs: 500,
   maxTimeoutMs: 60_000,
   statusIntervalMs: 100,

@@ -180,7 +180,7 @@ function distinctValidators(group: Group, votes: readonly Endorsement[]): boolea
 }
 
 /** A quorum of the validators of `proof.epoch` stands behind the head; `group` are those validators. */
-export function checkProof(
+function checkProof(
   context: Pick<ValidationContext, 'groupId' | 'founding'>,
   group: Group | undefined,
   proof: CheckpointProof,

@@ -96,7 +96,7 @@ function considerLeaving(turn: Turn): void {
 }
 
 /** Stops working in the view it was in, and asks for `view`. */
-export function startViewChange(turn: Turn, view: number): void {
+function startViewChange(turn: Turn, view: number): void {
   const { state } = turn;
   if (view <= state.view || !votes(state)) return;
   state.view = view;

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type ClientEffect,
-  type ClientInput,
-  type CommandOutcome,
-  createClient,
-  stepClient,
-} from '../../../src/protocols/pbft/client.ts';
+import { createClient, stepClient } from '../../../src/protocols/pbft/client.ts';
+import type { ClientEffect, ClientInput, CommandOutcome } from '../../../src/protocols/pbft/client-contract.ts';
 import type { Message, Request } from '../../../src/protocols/pbft/messages.ts';
 import { encodeOutcome, type Outcome } from '../../../src/protocols/pbft/outcome.ts';
 import { nodeNumber } from '../../simulation/pbft/keys.ts';

@@ -7,6 +7,7 @@
  * - Durability: an acknowledged result stays where it was acknowledged.
  * - Promises: an honest replica never signs two contents for one thing, restarts included.
  * - Justice: evidence names adversaries only, and convinces a third party.
+ * - Time: the agreed time is the same everywhere, never goes back, and no liar pushes it ahead.
  * - Bounds: nothing in the state outgrows its limit.
  * Liveness is checked by the run itself: everything submitted is settled some time after the faults end.
  */
@@ -19,6 +20,9 @@ import type { Verify } from '../../../src/protocols/pbft/validate.ts';
 
 export class Violation extends Error {}
 
+/** The clock skew replicas tolerate, and the worst clock of an honest one. */
+const maxAheadMs = 5_000 + 20_000;
+
 interface Position {
   readonly command: string;
   readonly chain: string;
@@ -26,6 +30,7 @@ interface Position {
 
 export class Checkers {
   readonly #digests = new Map<number, string>();
+  readonly #times = new Map<number, number>();
   readonly #ledger: Position[] = [];
   readonly #places = new Map<string, number>();
   readonly #submitted = new Set<string>();
@@ -86,6 +91,7 @@ export class Checkers {
     liars: ReadonlySet<NodeId>,
     state: ReplicaState | undefined,
     verify: Verify,
+    wallMs: number,
   ): void {
     if (event.kind === 'executed') {
       const known = this.#digests.get(event.seq);
@@ -93,6 +99,7 @@ export class Checkers {
         throw new Violation(`agreement: two batches at sequence ${event.seq}`);
       }
       this.#digests.set(event.seq, event.digest);
+      this.#checkTime(event.seq, event.time, wallMs);
     } else if (event.kind === 'evidence') {
       const { evidence } = event;
       if (!liars.has(evidence.offender))
@@ -103,6 +110,16 @@ export class Checkers {
     } else if (event.kind === 'diverged') {
       throw new Violation(`determinism: ${replica} computed another state at ${event.seq}`);
     }
+  }
+
+  #checkTime(seq: number, time: number, wallMs: number): void {
+    const known = this.#times.get(seq);
+    if (known !== undefined && known !== time) throw new Violation(`time: two agreed times at sequence ${seq}`);
+    this.#times.set(seq, time);
+    if (time < (this.#times.get(seq - 1) ?? 0)) throw new Violation(`time: it goes back at sequence ${seq}`);
+    // At least one honest replica found it plausible, by a clock that may itself be wrong.
+    if (time > wallMs + maxAheadMs)
+      throw new Violation(`time: sequence ${seq} runs at ${time}, ${time - wallMs} ms ahead`);
   }
 
   /** An honest replica sends: what it signs must not contradict what it ever signed. */

@@ -56,6 +56,9 @@ export interface NodeOptions {
   readonly onVerdict: (verdict: string) => void;
 }
 
+/** What the wall clocks show when virtual time begins. */
+export const epochMs = 1_700_000_000_000;
+
 /** What others may see, and so must wait for the disk. */
 type Outward = Extract<Effect, { type: 'send' | 'event' }>;
 
@@ -120,7 +123,7 @@ export class SimulatedReplica {
   #feed(input: Input): void {
     const { world, wallOffset, rate } = this.#options;
     if (this.state === undefined) return;
-    const now = { monotonicMs: world.now * rate, wallMs: 1_700_000_000_000 + wallOffset + world.now };
+    const now = { monotonicMs: world.now * rate, wallMs: epochMs + wallOffset + world.now };
     for (const effect of step(this.state, input, now)) this.#carryOut(effect);
   }
 

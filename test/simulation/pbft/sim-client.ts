@@ -1,11 +1,7 @@
 /** An honest client on virtual time. */
 import type { NodeId } from '../../../src/node-id.ts';
-import {
-  type ClientInput,
-  type ClientState,
-  type CommandOutcome,
-  stepClient,
-} from '../../../src/protocols/pbft/client.ts';
+import { type ClientState, stepClient } from '../../../src/protocols/pbft/client.ts';
+import type { ClientInput, CommandOutcome } from '../../../src/protocols/pbft/client-contract.ts';
 import { encodeMessage } from '../../../src/protocols/pbft/encoding.ts';
 import { validate } from '../../../src/protocols/pbft/validate.ts';
 import type { Keys } from './keys.ts';

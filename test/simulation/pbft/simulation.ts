@@ -1,7 +1,7 @@
 /** Runs one plan: builds the nodes, lets the faults happen, repairs everything, and asks for what is owed. */
 import type { NodeId } from '../../../src/node-id.ts';
-import type { CommandOutcome } from '../../../src/protocols/pbft/client.ts';
 import { type ClientState, createClient } from '../../../src/protocols/pbft/client.ts';
+import type { CommandOutcome } from '../../../src/protocols/pbft/client-contract.ts';
 import { encodeMessage } from '../../../src/protocols/pbft/encoding.ts';
 import { foundingGroup, type Group, type GroupParameters } from '../../../src/protocols/pbft/group.ts';
 import { createReplica, executedBy, type ReplicaSetup } from '../../../src/protocols/pbft/state.ts';
@@ -11,7 +11,7 @@ import { Checkers, Violation } from './checkers.ts';
 import { describe } from './describe.ts';
 import { Keys, nodeNumber } from './keys.ts';
 import { type Applied, Ledger, readLedgerResult, readLength } from './ledger.ts';
-import { SimulatedReplica } from './node.ts';
+import { epochMs, SimulatedReplica } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
 import { SimulatedClient } from './sim-client.ts';
 import { calm, World } from './world.ts';
@@ -133,7 +133,7 @@ export class Simulation {
         if (event.kind === 'view' && event.active) this.#views++;
         if (liars.has(id)) return;
         if (event.kind === 'evidence') this.#evidence++;
-        checkers.event(event, id, liars, replica.state, keys.verify);
+        checkers.event(event, id, liars, replica.state, keys.verify, epochMs + world.now);
         if (event.kind === 'executed') this.#countApplied(id, event.seq);
       },
     });
