@@ -23,7 +23,7 @@ import { armSuspicion, epochEnd, executedBy, type ReplicaState, type Turn } from
 import { isBusy, onStatus, tick } from './status.ts';
 import { onCatchUp, onFetchState, onStatePart } from './transfer.ts';
 import type { Accepted } from './validate.ts';
-import { checkPatience, onNewView, onViewChange } from './view-change.ts';
+import { checkPatience, onCertifiedBatch, onNewView, onViewChange } from './view-change.ts';
 
 /** Handles one input; the effects are to be carried out in order, as effects.ts says. */
 export function step(state: ReplicaState, input: Input, now: Now): Effect[] {
@@ -74,6 +74,7 @@ function onMessage(turn: Turn, { from, message }: Accepted): void {
       break;
     case 'batch':
       onBatch(turn, message.seq, message.batch);
+      onCertifiedBatch(turn, message.seq, message.batch);
       break;
     case 'committed':
       onCommitted(turn, from, message);

@@ -10,7 +10,7 @@ import { type Status, slotBits, statusSlots } from './messages.ts';
 import { heads } from './pending.ts';
 import { broadcast, executedBy, peerOf, type ReplicaState, send, type Turn } from './state.ts';
 import { askForParts } from './transfer.ts';
-import { noteView } from './view-change.ts';
+import { askForCertified, noteView } from './view-change.ts';
 
 /** Requests passed on to the primary with each status. */
 const maxRelayed = 16;
@@ -28,6 +28,7 @@ export function tick(turn: Turn): void {
   state.statusAt = now.monotonicMs + (isBusy(state) ? statusIntervalMs : idleStatusMs);
   broadcast(turn, statusOf(state));
   fetchMissing(turn);
+  askForCertified(turn);
   askForParts(turn);
   passRequestsOn(turn);
 }

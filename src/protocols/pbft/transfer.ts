@@ -161,7 +161,8 @@ function install(turn: Turn, transfer: Transfer): void {
  */
 export function onFetchState(turn: Turn, from: NodeId, { seq, part }: FetchState): void {
   const { state, now } = turn;
-  const held = [state.stable.snapshot, state.previous, state.pinned?.snapshot].find((one) => one?.head.seq === seq);
+  const kept = [state.stable.snapshot, state.previous, state.pinned?.snapshot, state.snapshots.get(seq)];
+  const held = kept.find((one) => one?.head.seq === seq);
   if (held === undefined || part > held.chunks.length) return;
   const unused = (state.pinned?.usedAt ?? Number.NEGATIVE_INFINITY) + pinMs < now.monotonicMs;
   if (unused || state.pinned?.snapshot === held) state.pinned = { snapshot: held, usedAt: now.monotonicMs };

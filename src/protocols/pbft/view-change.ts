@@ -16,7 +16,16 @@ import type { NodeId } from '../../node-id.ts';
 import { encodeMessage, newViewBody, viewChangeBody } from './encoding.ts';
 import { accuse } from './evidence.ts';
 import { isValidator, primaryOf, quorumOf, weakQuorumOf } from './group.ts';
-import { bodyBytes, type NewView, type PreparedCertificate, type Status, type ViewChange } from './messages.ts';
+import { slotAt } from './log.ts';
+import {
+  type Batch,
+  bodyBytes,
+  type NewView,
+  nullBatch,
+  type PreparedCertificate,
+  type Status,
+  type ViewChange,
+} from './messages.ts';
 import { adoptReProposals, signProposal } from './normal-case.ts';
 import { heads, startOver, waitingSince } from './pending.ts';
 import { planNewView } from './re-proposals.ts';
@@ -24,6 +33,7 @@ import {
   broadcast,
   epochEnd,
   executedBy,
+  inWindow,
   isPrimary,
   peerOf,
   type ReplicaState,
@@ -33,9 +43,12 @@ import {
   timeoutOf,
   votes,
 } from './state.ts';
+import { onCatchUp } from './transfer.ts';
 
 /** Requests a backup passes on to a new primary at once. */
 const maxRelayed = 64;
+/** Batches asked of one author at once. */
+const maxAskedBatches = 16;
 
 /** Looks whether patience has run out; called when its alarm or that of a new view is due. */
 export function checkPatience(turn: Turn): void {
@@ -157,7 +170,52 @@ function afterViewChange(turn: Turn): void {
   if (forThis.length < quorumOf(state.group)) return;
   // Only from here on can the new primary be late (section 4.5.2).
   state.newViewDue ??= now.monotonicMs + timeoutOf(state);
-  if (isPrimary(state)) beginView(turn, forThis.slice(0, quorumOf(state.group)));
+  if (isPrimary(state)) beginWhenAble(turn, forThis);
+}
+
+/**
+ * The new primary starts from its own view change and such others of which it holds every certified batch. A
+ * liar can have a valid certificate whose batch everybody else has dropped since; a view that proposed it
+ * again would wait for that batch for ever, and so would the next. Honest authors hold what they certify, so
+ * asking them brings a quorum together.
+ */
+function beginWhenAble(turn: Turn, changes: readonly ViewChange[]): void {
+  const { state } = turn;
+  const own = changes.filter(({ replica }) => replica === state.self);
+  const others = changes.filter((one) => one.replica !== state.self && missingBatches(state, one).length === 0);
+  const usable = [...own, ...others];
+  if (own.length > 0 && usable.length >= quorumOf(state.group)) beginView(turn, usable.slice(0, quorumOf(state.group)));
+  else askForCertified(turn);
+}
+
+function missingBatches(state: ReplicaState, change: ViewChange): PreparedCertificate[] {
+  return change.prepared.filter(({ seq, digest }) => {
+    const wanted = inWindow(state, seq) && digest !== nullBatch.digest;
+    return wanted && !state.log.slots.get(seq)?.batches.has(digest);
+  });
+}
+
+/** Asks the authors of view changes for the batches they certify; again with each status. */
+export function askForCertified(turn: Turn): void {
+  const { state } = turn;
+  if (state.active || !isPrimary(state) || !votes(state)) return;
+  for (const change of changesFor(state)) {
+    for (const { seq, digest } of missingBatches(state, change).slice(0, maxAskedBatches)) {
+      send(turn, change.replica, { type: 'fetchBatch', seq, digest });
+    }
+  }
+}
+
+/** A batch came: perhaps one that a view change certifies and the new view waits for. */
+export function onCertifiedBatch(turn: Turn, seq: number, batch: Batch): void {
+  const { state } = turn;
+  if (state.active || !isPrimary(state) || !inWindow(state, seq)) return;
+  const certified = changesFor(state).some(({ prepared }) => {
+    return prepared.some((one) => one.seq === seq && one.digest === batch.digest);
+  });
+  if (!certified) return;
+  slotAt(state.log, seq).batches.set(batch.digest, batch);
+  afterViewChange(turn);
 }
 
 /** The highest view that f + 1 others have reached: an honest one among them had a quorum's word. */
@@ -205,10 +263,11 @@ function enterView(turn: Turn, message: NewView, announce: boolean): void {
   state.viewSince = now.monotonicMs;
   state.progressAt = now.monotonicMs;
   startOver(state.pending, now.monotonicMs);
-  // Says whether this replica lacks the checkpoint the view starts from.
   state.statusAt = now.monotonicMs;
   const primary = primaryOf(state.group, view);
   report(turn, { kind: 'view', view, primary, active: true });
+  // The checkpoint the view starts from is proved in it: reached here, it is stable now; else it is fetched.
+  onCatchUp(turn, { type: 'catchUp', epochs: [], checkpoint: planNewView(message.viewChanges).checkpoint });
   adoptReProposals(turn);
   if (!announce) for (const request of heads(state.pending, maxRelayed)) send(turn, primary, request);
 }

@@ -351,3 +351,36 @@ describe('the batch behind a re-proposal', () => {
     expect((slot as { awaiting: PrePrepare | undefined }).awaiting).toBeUndefined();
   });
 });
+
+describe('a certificate whose batch nobody gives', () => {
+  it('does not get into the new view: the primary asks its author, and goes on without it', () => {
+    const table = new Table({ n: 4, f: 1 }).open();
+    table.hand(0, clientNode, table.request(1, 'a'));
+    table.settle(undecided);
+    const missed: ViewChange[] = [];
+    for (const backup of [1, 2, 3]) table.hand(backup, clientNode, table.request(2, 'b'));
+    table.pause(250, (letter) => {
+      if (letter.message.type === 'viewChange' && letter.to === 1) missed.push(letter.message);
+      return dead(0)(letter) || undecided(letter) || letter.message.type === 'viewChange';
+    });
+    const state = table.states[1];
+    const [two, three] = [2, 3].map((index) => missed.find(({ replica }) => replica === nodeNumber(index)));
+    if (state === undefined || two === undefined || three === undefined) throw new Error('no view changes');
+    // r3 shows a valid certificate for sequence 3 over a batch that only it has.
+    const batch = makeBatch(1_700_000_001_000, []);
+    const sign = (index: number, type: 'prePrepare' | 'prepare'): Uint8Array =>
+      table.keys.signer(nodeNumber(index))(proposalBytes(state.context.groupId, type, 0, 0, 3, batch.digest));
+    const prepares = [2, 3].map((index) => ({ replica: nodeNumber(index), signature: sign(index, 'prepare') }));
+    const certificate = { view: 0, seq: 3, digest: batch.digest, signature: sign(0, 'prePrepare'), prepares };
+    const content = { ...three, prepared: [...three.prepared, certificate] };
+    const body = viewChangeBody(content);
+    const signature = table.keys.signer(nodeNumber(3))(bodyBytes(state.context.groupId, 'viewChange', body));
+    expect(table.hand(1, 3, { ...content, body, signature })).toEqual([]);
+    expect(table.hand(1, 2, two)).toEqual(['fetchBatch 3 → r3']);
+    expect(state.active).toBe(false);
+    // With the batch it would be a quorum; a wrong one is no help.
+    expect(table.hand(1, 3, { type: 'batch', seq: 3, batch: makeBatch(1, []) })).toEqual([]);
+    expect(table.hand(1, 3, { type: 'batch', seq: 3, batch })).toContain('persist newView 1/0');
+    expect(state.newView?.proposals.map(({ seq }) => seq)).toEqual([1, 2, 3]);
+  });
+});

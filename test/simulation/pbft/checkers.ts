@@ -156,7 +156,7 @@ export class Checkers {
       limit('prepares', slot.prepares.size, n);
       limit('commits', slot.commits.size, n);
       limit('claims', slot.claims.size, n);
-      limit('batches', slot.batches.size, 4);
+      limit('batches', slot.batches.size, 4 + n);
     }
     limit('view changes', state.viewChanges.size, n);
     limit('snapshots', state.snapshots.size, window / checkpointInterval);
