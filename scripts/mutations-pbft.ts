@@ -56,8 +56,9 @@ const mutations: readonly Mutation[] = [
     name: 'new view proposals not compared with the view changes',
     against: 'newViewLiar',
     file: 'validate.ts',
-    find: "if (proposal?.seq !== seq || proposal.digest !== digest) return 'bad-certificate';",
-    replace: "if (proposal === undefined) return 'bad-certificate';",
+    find: "    if (proposal?.seq !== seq || proposal.digest !== digest) return 'bad-certificate';\n    const vote = { epoch: view.epoch, view: view.view, seq, digest };",
+    replace:
+      "    if (proposal === undefined || seq < 0 || digest === '') return 'bad-certificate';\n    const vote = { epoch: view.epoch, view: view.view, seq: proposal.seq, digest: proposal.digest };",
   },
   {
     name: 'fresh proposals allowed below the new view',

@@ -102,7 +102,7 @@ function adversaries(rng: Rng, n: number, f: number, only: readonly string[] | u
   const names = only ?? adversaryNames;
   return Array.from({ length: Math.min(count, f) }, () => {
     // Primaries of the first views do the most harm.
-    const index = chance(rng, 0.6) ? 0 : rng.below(replicas.length);
+    const index = chance(rng, 0.6) ? rng.below(2) : rng.below(replicas.length);
     const replica = replicas.splice(index, 1)[0] as number;
     return { kind: 'adversary', replica, name: pick(rng, names) };
   });
