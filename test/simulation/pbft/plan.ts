@@ -137,14 +137,26 @@ function disturbances(rng: Rng, n: number, chaosMs: number): Fault[] {
   return faults;
 }
 
+/** One change of validators, or two, one after the other or at once. */
 function reconfigurations(rng: Rng, n: number, f: number, spares: number, chaosMs: number): Fault[] {
-  const present = Array.from({ length: n }, (_, index) => index);
-  const spare = n + rng.below(spares);
-  const kind = rng.below(3);
-  let next = [...present];
-  if (kind === 0) next.push(spare);
-  else if (kind === 1) next[rng.below(n)] = spare;
-  else if (n > 3 * f + 1) next.splice(rng.below(n), 1);
-  else next = [...present.slice(1), present[0] as number];
-  return [{ kind: 'reconfigure', at: rng.below(chaosMs), validators: next, f: Math.min(f, maxFaulty(next.length)) }];
+  const changes: Fault[] = [];
+  let present = Array.from({ length: n }, (_, index) => index);
+  for (let count = 1 + rng.below(2); count > 0; count--) {
+    const absent = Array.from({ length: n + spares }, (_, index) => index).filter((index) => !present.includes(index));
+    const newcomer = absent[rng.below(absent.length)];
+    const kind = rng.below(3);
+    const next = [...present];
+    if (kind === 0 && newcomer !== undefined) next.push(newcomer);
+    else if (kind === 1 && newcomer !== undefined) next[rng.below(next.length)] = newcomer;
+    else if (next.length > 3 * f + 1) next.splice(rng.below(next.length), 1);
+    else next.push(next.shift() as number);
+    changes.push({
+      kind: 'reconfigure',
+      at: rng.below(chaosMs),
+      validators: next,
+      f: Math.min(f, maxFaulty(next.length)),
+    });
+    present = next;
+  }
+  return changes;
 }

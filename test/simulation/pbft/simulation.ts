@@ -330,11 +330,11 @@ export class Simulation {
     }
   }
 
-  /** Each honest validator asks for the same change. */
+  /** Every honest node asks for the same change; those that are no validators just then are refused. */
   #reconfigure({ validators, f }: Extract<Fault, { kind: 'reconfigure' }>): void {
-    for (const { id } of this.replicas.slice(0, this.plan.n)) {
+    for (const { id } of this.replicas) {
       if (this.liars.has(id)) continue;
-      const client = this.#addClient(id);
+      const client = this.clients.find((one) => one.id === id) ?? this.#addClient(id);
       const op = this.#nextId++;
       this.#owed++;
       this.#pending.set(op, (outcome) => {
