@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, stripVTControlCharacters } from 'node:util';
 
 interface Mutation {
   readonly name: string;
@@ -224,7 +224,7 @@ symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 function run(args: readonly string[]): string | undefined {
   const child = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: 180_000 });
   if (child.status === 0) return undefined;
-  const output = `${child.stdout}${child.stderr}`;
+  const output = stripVTControlCharacters(`${child.stdout}${child.stderr}`);
   const line = output.split('\n').find((one) => /^seed \d+:|✗|×|FAIL/.test(one.trim()));
   return (line ?? (child.error === undefined ? 'failed' : 'never ended')).trim().slice(0, 110);
 }

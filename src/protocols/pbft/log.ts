@@ -11,6 +11,8 @@ export interface Slot {
   readonly seq: number;
   /** Accepted, in the view it names; kept when the view is left. */
   proposal: Proposal | undefined;
+  /** When, by the monotonic clock; what is this young is under way, not lost. */
+  acceptedAt: number;
   /** Demanded by a new view, not accepted yet because its batch is missing. */
   awaiting: Proposal | undefined;
   /** Refused because of its time, unless enough others accept it. */
@@ -47,6 +49,7 @@ export function slotAt(log: Log, seq: number): Slot {
   const slot: Slot = {
     seq,
     proposal: undefined,
+    acceptedAt: Number.NEGATIVE_INFINITY,
     awaiting: undefined,
     doubted: undefined,
     batches: new Map(),

@@ -113,6 +113,7 @@ export function accept(turn: Turn, slot: Slot, from: Proposal, batch: Batch, ann
   const { epoch, view, seq, digest, replica, signature } = from;
   const proposal: Proposal = { epoch, view, seq, digest, replica, signature };
   slot.proposal = proposal;
+  slot.acceptedAt = now.monotonicMs;
   slot.awaiting = undefined;
   slot.doubted = undefined;
   slot.batches.set(digest, batch);

@@ -106,12 +106,13 @@ function answerView(turn: Turn, from: NodeId, status: Status): void {
 }
 
 function answerSlots(turn: Turn, from: NodeId, status: Status): void {
-  const { state } = turn;
+  const { state, now } = turn;
   const together = status.view === state.view && status.active && state.active && isValidator(state.group, from);
   for (let index = 0; index < statusSlots; index++) {
     const seq = status.executed + 1 + index;
     const slot = state.log.slots.get(seq);
-    if (slot === undefined) continue;
+    // What was accepted just now is on its way to everybody: sending it again would double the traffic of a busy group.
+    if (slot === undefined || now.monotonicMs - slot.acceptedAt < state.options.statusIntervalMs / 2) continue;
     const bits = status.slots[index] ?? 0;
     if (together) answerSlot(turn, from, slot, bits);
     if (slot.committed !== undefined && (bits & slotBits.committed) === 0) {

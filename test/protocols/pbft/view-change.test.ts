@@ -153,6 +153,25 @@ describe('a view change', () => {
   });
 });
 
+describe('a primary that is slow, just below the patience of the others', () => {
+  /** Every request is decided one status interval late; says which view that ends in. */
+  function viewAfterSlowService(maxViewMs: number): number | undefined {
+    const table = new Table({ n: 4, f: 1, options: { maxViewMs } }).open();
+    for (let number = 1; number <= 16; number++) {
+      for (const replica of [0, 1, 2, 3]) table.hand(replica, clientNode, table.request(number, `x${number}`));
+      table.settle(undecided);
+      table.pause(50, ({ message }) => message.type === 'committed');
+    }
+    expect(new Set(table.lengths())).toEqual(new Set([16]));
+    return table.states[2]?.view;
+  }
+
+  it('stays for ever, unless views end after a time', () => {
+    expect(viewAfterSlowService(0)).toBe(0);
+    expect(viewAfterSlowService(300)).toBeGreaterThan(0);
+  });
+});
+
 describe('a new view is checked by everybody', () => {
   function tableWithNewView(): { table: Table; newView: NewView } {
     const table = new Table({ n: 4, f: 1 }).open();
