@@ -265,6 +265,8 @@ describe('a view change is checked by everybody', () => {
     const [one, two] = certificate.prepares;
     if (one === undefined || two === undefined) throw new Error('no prepares');
     const digest = makeBatch(3, []).digest;
+    const { view, seq } = certificate;
+    const otherProposal = table.keys.signer(nodeNumber(0))(proposalBytes(groupId, 'prePrepare', 0, view, seq, digest));
     const wrong: [PreparedCertificate[], string][] = [
       [[{ ...certificate, prepares: [one] }], 'bad-certificate'],
       [[{ ...certificate, prepares: [one, one] }], 'bad-certificate'],
@@ -274,6 +276,8 @@ describe('a view change is checked by everybody', () => {
       [[{ ...certificate, seq: 9 }], 'bad-certificate'],
       [[certificate, certificate], 'bad-certificate'],
       [[{ ...certificate, digest }], 'bad-signature'],
+      // A lying primary signs another batch and borrows the prepares given to the first.
+      [[{ ...certificate, digest, signature: otherProposal }], 'bad-signature'],
       [[{ ...certificate, seq: 3 }], 'bad-signature'],
     ];
     for (const [prepared, verdict] of wrong) {
