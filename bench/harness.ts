@@ -44,13 +44,13 @@ export async function nanosecondsPerCall(
   options: { readonly batch?: number; readonly timeMs?: number } = {},
 ): Promise<number> {
   const batch = options.batch ?? 1_000;
+  const loop = loopOfItsOwn();
   const kept: unknown[] = [undefined];
   let call = 0;
   const bench = new Bench({ time: options.timeMs ?? 300, warmupTime: 100 });
   bench.add('operation', () => {
-    let last: unknown;
-    for (let i = 0; i < batch; i++) last = operation(call++);
-    kept[0] = last;
+    kept[0] = loop(operation, call, batch);
+    call += batch;
   });
   const [task] = await bench.run();
   const result = task?.result;
@@ -61,16 +61,24 @@ export async function nanosecondsPerCall(
   return (result.latency.p50 * 1e6) / batch;
 }
 
-/** Bytes of heap that what `build` returns holds on to. Needs --expose-gc, which `npm run bench` gives. */
-export function heapBytesOf(build: () => unknown): number {
+type Loop = (operation: (call: number) => unknown, from: number, count: number) => unknown;
+
+/** Compiled anew for each measurement: in a loop that all share, V8 would inline the first operation measured and call the rest. */
+function loopOfItsOwn(): Loop {
+  const body = 'let last; for (let i = 0; i < count; i++) last = operation(from + i); return last;';
+  return new Function('operation', 'from', 'count', body) as Loop;
+}
+
+/** Bytes of heap that what `build` makes holds on to. Needs --expose-gc, which `npm run bench` gives. */
+export async function heapBytesOf(build: () => unknown): Promise<number> {
   const collect = globalThis.gc;
   if (collect === undefined) throw new Error('Run node with --expose-gc to measure the heap.');
   collect();
   const before = process.memoryUsage().heapUsed;
-  const kept = [build()];
+  const kept = [await build()];
   collect();
   const after = process.memoryUsage().heapUsed;
-  kept.pop();
+  kept.pop(); // Only here, so that it cannot have been collected before.
   return after - before;
 }
 

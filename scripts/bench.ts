@@ -9,7 +9,8 @@ const names = readdirSync(folder, { withFileTypes: true })
   .map((entry) => entry.name.slice(0, -'.ts'.length))
   .filter((name) => name !== 'harness') // what the benchmarks share
   .sort();
-const [name, ...rest] = process.argv.slice(2);
+// `npm run bench -- NAME -- --option` hands on the second `--` as well.
+const [name, ...rest] = process.argv.slice(2).filter((word) => word !== '--');
 if (name === undefined || !names.includes(name)) {
   console.error(`Say which benchmark: npm run bench -- NAME [--json]\nThere are: ${names.join(', ')}`);
   process.exit(2);

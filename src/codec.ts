@@ -7,7 +7,6 @@ import { decode, encode } from 'cborg';
 import {
   bigIntDecoder,
   bigNegIntDecoder,
-  dateDecoder,
   dateEncoder,
   mapDecoder,
   mapEncoder,
@@ -31,12 +30,22 @@ const decodeOptions = {
   allowIndefinite: false,
   rejectDuplicateMapKeys: true,
   tags: {
-    [TAG_DATE_EPOCH]: dateDecoder,
+    [TAG_DATE_EPOCH]: (decodeContent: () => unknown) => dateOfSeconds(decodeContent()),
     [TAG_BIGINT_POS]: bigIntDecoder,
     [TAG_BIGINT_NEG]: bigNegIntDecoder,
     [TAG_MAP]: mapDecoder,
   },
 };
+
+/**
+ * Tag 1 holds seconds as a double. Times 1,000 that is not always the millisecond it came from, so the one
+ * is taken whose seconds are exactly these. It matters for years far from ours, which may travel as well.
+ */
+function dateOfSeconds(seconds: unknown): Date {
+  if (typeof seconds !== 'number' && typeof seconds !== 'bigint') throw new Error('a date that is no number');
+  const near = Math.round(Number(seconds) * 1000);
+  return new Date([near, near - 1, near + 1].find((ms) => ms / 1000 === seconds) ?? near);
+}
 
 /** Throws `UNSUPPORTED_VALUE` for what cannot travel: functions, symbols, cycles, deep
  * nesting. An instance of a class travels as the plain object of its own fields. */

@@ -36,8 +36,6 @@ export type ErrorCode =
   | 'REJECTED'
   | 'UNKNOWN_OUTCOME'
   | 'HANDLER_FAILED'
-  // Replication.
-  | 'EQUIVOCATION'
   // The control socket of the command line.
   | 'CONTROL_UNAVAILABLE';
 

@@ -28,6 +28,15 @@ describe('codec', () => {
     );
   });
 
+  it('brings dates back to the millisecond', () => {
+    fc.assert(
+      fc.property(fc.date({ noInvalidDate: true }), (date) => {
+        expect(decodeValue(encodeValue(date))).toEqual({ ok: true, value: date });
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
   it('gives equal bytes for objects whose keys were written in another order', () => {
     expect(encodeValue({ a: 1, bb: 2 })).toEqual(encodeValue({ bb: 2, a: 1 }));
   });

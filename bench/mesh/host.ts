@@ -69,12 +69,15 @@ async function start(message: Extract<ToHost, { type: 'start' }>): Promise<void>
     }
     checkConverged();
   });
-  for (let agent = 0; agent < message.agents; agent++) {
-    await mesh.registry.register(`agent-${message.index}-${agent}`, () => 'ok', {
-      capabilities: [`skill-${agent % 10}`, 'bench'],
-      capacity: { round: 0 },
-    });
-  }
+  const result = await mesh.registry.batch(
+    Array.from({ length: message.agents }, (_, agent) => ({
+      op: 'register' as const,
+      id: `agent-${message.index}-${agent}`,
+      handler: () => 'ok',
+      metadata: { capabilities: [`skill-${agent % 10}`, 'bench'], capacity: { round: 0 } },
+    })),
+  );
+  if (result.status !== 'complete') throw new Error('an agent could not be registered');
   void watchUpdates(mesh);
   const address = mesh.status().addresses[0];
   if (address === undefined) throw new Error('a started node has no address');

@@ -1,5 +1,5 @@
 /** One side of the visibility benchmark on Quorate: `writer` changes one of 100 entries each 10 ms, `reader` notes when it sees it. */
-import { createMesh } from '../../src/index.ts';
+import { createMesh, type Registration } from '../../src/index.ts';
 import { changeEvery, entry, machineNow, type Side, tell } from './side.ts';
 
 const side = process.argv[2] as Side;
@@ -15,7 +15,7 @@ if (side === 'reader') {
     if (typeof sentAt === 'number' && sentAt > 0) tell({ type: 'latency', ms: machineNow() - sentAt });
   }
 } else {
-  const registrations = [];
+  const registrations: Registration[] = [];
   for (let key = 0; key < 100; key++) {
     registrations.push(
       await mesh.registry.register(`entry-${key}`, () => undefined, { capabilities: ['a', 'b'], custom: entry(0, 0) }),

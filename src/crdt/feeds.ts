@@ -13,7 +13,7 @@ export type StoreName = 'members' | 'registry' | 'variables' | 'counters';
 export interface FeedHead {
   readonly epoch: number;
   readonly seq: number;
-  /** SHA-256 of the newest envelope. */
+  /** Content hash of the newest envelope. Not to be written to. */
   readonly hash: Uint8Array;
 }
 

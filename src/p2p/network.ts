@@ -3,6 +3,7 @@
  * a validated broadcast. Two implementations: libp2p (real) and the seeded simulated network (tests).
  * A network knows no agent and no proposal.
  */
+import type { ErrorCode } from '../errors.ts';
 import type { NodeId } from '../node-id.ts';
 
 /** What a validator says of a broadcast message: pass on, drop quietly, or drop and blame the sender. */
@@ -18,7 +19,7 @@ export interface Channel {
   /** True once closed by either side or lost; `send` then does nothing. */
   readonly closed: boolean;
   /**
-   * Queues a frame. False when the buffer is above its high-water mark: the frame is queued all the same,
+   * Queues a frame, which must not be changed afterwards. False when the buffer is above its high-water mark: the frame is queued all the same,
    * but the caller should wait for `drained` before it sends more.
    */
   send(frame: Uint8Array): boolean;
@@ -26,7 +27,7 @@ export interface Channel {
   drained(signal?: AbortSignal): Promise<void>;
   /**
    * Takes the frames, from the first on; call once, at once after `open` or inside the handler. Frames
-   * that came earlier are kept. `onClose` is called exactly once; `error` is absent after a graceful end.
+   * that came earlier are kept. A frame may be a view of a larger buffer: copy what you keep for long. `onClose` is called exactly once; `error` is absent after a graceful end.
    */
   listen(receiver: { onFrame(frame: Uint8Array): void; onClose(error?: Error): void }): void;
   /** Stops and resumes reading; the peer feels it as backpressure. */
@@ -46,12 +47,20 @@ export interface ChannelLimits {
 }
 
 export interface NetworkEvents {
-  /** The first connection to a peer is up, authenticated and past `Network.admit`. */
+  /** The first connection to a peer is up, authenticated and admitted by both sides. */
   'peer:connected': { readonly peer: NodeId; readonly addresses: readonly string[]; readonly outbound: boolean };
   /** The last connection to a peer is gone. `graceful` when one of the two sides closed it on purpose. */
   'peer:disconnected': { readonly peer: NodeId; readonly graceful: boolean };
   /** Something from outside was refused; for counters and logs, never for control flow. */
-  refused: { readonly peer?: NodeId; readonly reason: string };
+  refused: {
+    readonly peer?: NodeId;
+    readonly reason: string;
+    /** Set when a connection was refused in its hello, and by which side. */
+    readonly code?: ErrorCode | 'DUPLICATE';
+    readonly by?: 'us' | 'them';
+    /** Set when no honest peer sends that, as opposed to a limit that one may meet. */
+    readonly violation?: true;
+  };
 }
 
 export interface NetworkCounters {
@@ -72,7 +81,8 @@ export interface Network {
   /**
    * Dials one multiaddr and resolves with the peer's id once the connection is authenticated and admitted
    * by both sides. Rejects with `PEER_UNREACHABLE`, `WRONG_MESH`, `WRONG_VERSION`, `WRONG_NETWORK_KEY`,
-   * `NOT_ALLOWED` or `IDENTITY_IN_USE`. An address of a connected peer resolves at once.
+   * `NOT_ALLOWED` or `IDENTITY_IN_USE`; an address of this node itself with `INVALID_ARGUMENT` and
+   * `data.self` true. An address of a connected peer resolves at once.
    */
   connect(address: string, options: { signal?: AbortSignal; timeoutMs: number }): Promise<NodeId>;
   /** Closes all connections to a peer. */

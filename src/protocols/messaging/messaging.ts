@@ -8,13 +8,11 @@
  */
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
-import type { AgentRecord, Criteria, ResolveOptions } from '../registry/records.ts';
+import type { Criteria } from '../registry/records.ts';
+import type { CallOptions, CastOptions, StreamOptions, TraceContext } from './call-options.ts';
+import type { AgentRef } from './ref.ts';
 
-/** W3C trace context, carried along unchanged. */
-export interface TraceContext {
-  readonly traceparent: string;
-  readonly tracestate?: string;
-}
+export type { CallOptions, CastOptions, StreamOptions, TraceContext } from './call-options.ts';
 
 /** Who calls and under which terms; given to each invocation of a handler. */
 export interface CallContext {
@@ -25,9 +23,12 @@ export interface CallContext {
   readonly callerNode: NodeId;
   /** The agent that called, as its node says; undefined for a call made by the application itself. */
   readonly callerAgent: AgentId | undefined;
-  /** Aborts at the deadline, when the caller cancels, when it is gone, and when the agent is unregistered. */
+  /**
+   * Aborts at the deadline, when the caller cancels, when it is gone, and when the agent is unregistered. With an idempotency
+   * key not when the caller is gone, since it may come back for the reply. The reason is a `QuorateError`.
+   */
   readonly signal: AbortSignal;
-  /** Milliseconds left until the caller's deadline. */
+  /** Milliseconds left until the caller's deadline; Infinity for a stream that is not part of a call. */
   remainingMs(): number;
   readonly idempotencyKey: string | undefined;
   readonly trace: TraceContext | undefined;
@@ -47,48 +48,27 @@ export type MethodHandler = (message: never, context: CallContext) => unknown;
 /** One function for all messages, or one per method. */
 export type AgentHandler = MethodHandler | { readonly [method: string]: MethodHandler };
 
-export interface CastOptions {
-  /** Name of a method of the agent. Default: the handler itself. */
-  readonly method?: string;
-  /** How the target is chosen when criteria are given. */
-  readonly resolve?: ResolveOptions;
-  readonly trace?: TraceContext;
-  /** Sent as `callerAgent`. */
-  readonly from?: AgentId;
-  readonly signal?: AbortSignal;
-}
-
-export interface CallOptions extends CastOptions {
-  /** Total time for all attempts, in milliseconds. Default 5,000; must be finite. */
-  readonly timeoutMs?: number;
-  /** Makes repeats of the call safe: the callee's node runs it once and answers repeats with the first reply, for its window. */
-  readonly idempotencyKey?: string;
-  /**
-   * How often to try again after `NOT_DELIVERED` or a refusal that invites it (and, with an idempotency key, after
-   * `UNKNOWN_OUTCOME`). Criteria choose again each time, without those that failed. Default 1 for
-   * criteria or with a key, else 0. All retries draw on one budget of about 10 % of the calls.
-   */
-  readonly retries?: number;
-}
-
-export interface StreamOptions extends Omit<CallOptions, 'idempotencyKey' | 'retries'> {
-  /** Streamed to the handler as `context.input`. */
-  readonly input?: AsyncIterable<Value>;
-}
-
 export interface Messaging {
   /**
    * Sends `message` and resolves with the reply. Throws `NOT_DELIVERED`, `REJECTED`, `UNKNOWN_OUTCOME`,
    * `HANDLER_FAILED`, `NO_MATCH` (criteria that nobody meets), `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_VALUE`, `INVALID_ARGUMENT`.
    */
   call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply>;
-  /** Sends without waiting for a reply; resolves when the message is handed over (in one process: queued in the mailbox). */
+  /**
+   * Sends without waiting for a reply; resolves once the message is in the agent's mailbox, on whichever node,
+   * and fails like `call` when it was refused or that is not known. It outlives the call it is made in.
+   */
   cast(target: AgentId | Criteria, message: unknown, options?: CastOptions): Promise<void>;
   /**
    * A streamed reply, read with backpressure. `timeoutMs` bounds the wait for each item, not the whole.
    * Leaving the loop early cancels the handler.
    */
   stream<Item = Value>(target: AgentId | Criteria, message: unknown, options?: StreamOptions): AsyncIterable<Item>;
+  /**
+   * The agent as an object: `ref<Counter>('counter').count(text)` is `call('counter', text, { method: 'count' })`,
+   * with the types of the handler object `Counter`. Makes no claim that the agent exists.
+   */
+  ref<Api>(target: AgentId | Criteria): AgentRef<Api>;
 }
 
 /** What the messaging protocol needs of a registry besides the public interface: the handlers of this process. */
@@ -104,5 +84,3 @@ export interface MailboxStatus {
   readonly running: number;
   readonly queued: number;
 }
-
-export type ResolvedTarget = AgentRecord;

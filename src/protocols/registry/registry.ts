@@ -12,21 +12,16 @@ export type {
   AgentRecord,
   BuiltInStrategy,
   Criteria,
-  CriteriaObject,
-  Criterion,
-  Health,
-  Operator,
-  OperatorObject,
   QueryOptions,
-  ResolveContext,
   ResolveOptions,
-  ResolveStrategy,
 } from './records.ts';
 
 /** Told when somebody else's earlier claim to the same id wins after two sides of a split met. */
 export interface LostEvent {
   readonly id: AgentId;
   readonly reason: 'conflict';
+  /** What was registered here and lost. */
+  readonly record: AgentRecord;
   readonly winner: AgentRecord;
 }
 
@@ -36,7 +31,7 @@ export interface Registration<Custom = Record<string, Value>> {
   readonly record: AgentRecord<Custom>;
   /** False after `unregister`, after the mesh stopped, and after the id was lost. */
   readonly active: boolean;
-  /** Replaces the given fields of the metadata, keeps the others. Throws `INVALID_METADATA`, `NOT_REGISTERED`. */
+  /** Replaces the given fields of the metadata, keeps the others; what changes nothing is not sent. Throws `INVALID_METADATA`, `NOT_REGISTERED`. */
   update(changes: Partial<AgentMetadata<Custom>>): Promise<void>;
   /** Idempotent. Resolves when the entry is gone here and on its way to the others. */
   unregister(): Promise<void>;
@@ -65,15 +60,16 @@ export type BatchOperation<Custom = Record<string, Value>> =
   | { readonly op: 'unregister'; readonly id: AgentId };
 
 export interface BatchResult<Custom = Record<string, Value>> {
-  /** `partial`: some rows landed, some did not; `rolledBack`: one failed and all were undone. */
+  /** `partial`: at least one row failed or was skipped; `rolledBack`: one failed, and nothing of the batch stands. */
   readonly status: 'complete' | 'partial' | 'rolledBack';
-  /** One per operation, in order. */
+  /** One per operation, in order. `skipped`: it did not fail itself, but was not tried or was undone because of another. */
   readonly results: readonly (
     | { readonly ok: true; readonly registration?: Registration<Custom> }
     | { readonly ok: false; readonly error: Error; readonly skipped: boolean }
   )[];
 }
 
+/** Once its mesh has stopped, every method throws `STOPPED`. */
 export interface Registry<Custom = Record<string, Value>> {
   /**
    * Claims `id` for `handler` on this node. Visible here when the promise resolves, and on its way to the
@@ -81,20 +77,30 @@ export interface Registry<Custom = Record<string, Value>> {
    * `ALREADY_REGISTERED` (the original is untouched), `LIMIT_EXCEEDED`.
    */
   register(id: AgentId, handler: AgentHandler, metadata: AgentMetadata<Custom>): Promise<Registration<Custom>>;
-  /** Several operations in order. `continue` (default) goes on after a failure, `stop` skips the rest, `rollback` undoes all. */
+  /**
+   * Several operations in order. `continue` (default) goes on after a failure, `stop` skips the rest,
+   * `rollback` undoes all; then nothing is applied before every operation has been validated. Failures are
+   * told in the result; throws only `INVALID_ARGUMENT`, for what is no batch.
+   */
   batch(
     operations: readonly BatchOperation<Custom>[],
     options?: { readonly onError?: 'continue' | 'stop' | 'rollback' },
   ): Promise<BatchResult<Custom>>;
+  /** What is registered under the id, anywhere in the mesh. */
   lookup(id: AgentId): AgentRecord<Custom> | undefined;
-  /** All records that match, ordered by id unless said. Throws `INVALID_CRITERIA` and nothing else. */
+  /** A fresh list of all records that match, ordered by id unless said. Throws `INVALID_CRITERIA` for criteria and options. */
   query(criteria?: Criteria, options?: QueryOptions): AgentRecord<Custom>[];
   count(criteria?: Criteria, options?: Pick<QueryOptions, 'scope'>): number;
-  /** One agent to talk to: by id, or the best match of criteria. Undefined when there is none that is callable. */
+  /**
+   * One agent to talk to, or undefined when there is none: the one with that id, whatever its health; or the
+   * strategy's choice among those that meet criteria, without the `unhealthy`, and without those on suspected
+   * nodes while there are others. Throws `INVALID_CRITERIA`, and `INVALID_ARGUMENT` for a strategy that is none.
+   */
   resolve(target: AgentId | Criteria, options?: ResolveOptions<Custom>): AgentRecord<Custom> | undefined;
   /**
    * Changes of the matching set, beginning with an `up` for each match of now. An agent that stops
-   * matching gives a `down` with reason `no-match`. Ends when `signal` aborts or the mesh stops. A reader
+   * matching gives a `down` with reason `no-match`, one that moves to another node a `down` and an `up`. Each loop over
+   * the iterable is a watch of its own, from the first step on. Ends when `signal` aborts or the mesh stops. A reader
    * too slow for 10,000 events gets only the newest state of each agent.
    */
   watch(

@@ -1,0 +1,52 @@
+/** The public interface of `quorate`, and nothing else. */
+export { ensureNodeKey } from './composition/node-key.ts';
+export type { FeedStatus, MeshStatus, PeerStatus } from './composition/status.ts';
+export { type ControlOptions, type ControlServer, serveControl } from './control/server.ts';
+export { type ErrorCode, type ErrorData, isQuorateError, QuorateError } from './errors.ts';
+export { createMesh, type Mesh, type MeshEvents } from './mesh.ts';
+export { isNodeId, type NodeId } from './node-id.ts';
+export type { Logger, MeshOptions } from './options.ts';
+export type {
+  Accusation,
+  Member,
+  MemberInfo,
+  MemberState,
+  Membership,
+  MembershipEvents,
+} from './protocols/membership/membership.ts';
+export type { AgentLimits } from './protocols/messaging/limits.ts';
+export type {
+  AgentHandler,
+  CallContext,
+  CallOptions,
+  CastOptions,
+  MailboxStatus,
+  Messaging,
+  MethodHandler,
+  StreamOptions,
+  TraceContext,
+} from './protocols/messaging/messaging.ts';
+export type {
+  AgentMetadata,
+  AgentRecord,
+  BuiltInStrategy,
+  Criteria,
+  CriteriaObject,
+  Criterion,
+  Health,
+  Operator,
+  OperatorObject,
+  QueryOptions,
+  ResolveContext,
+  ResolveOptions,
+  ResolveStrategy,
+} from './protocols/registry/records.ts';
+export type {
+  BatchOperation,
+  BatchResult,
+  LostEvent,
+  Registration,
+  Registry,
+  RegistryEvent,
+} from './protocols/registry/registry.ts';
+export type { AgentId, Value } from './value.ts';

@@ -1,0 +1,232 @@
+/**
+ * Broadcast over gossipsub, with the settings a mesh of many small nodes needs and the repairs its
+ * implementation lacks.
+ *
+ * - Peers are attached when they are admitted, not when libp2p's identify has run: nothing is exchanged
+ *   with a stranger, and each connection is spared a signed peer record.
+ * - A peer whose gossip streams broke (a message over the limit, a full buffer, a closed second connection)
+ *   is forgotten by gossipsub for ever while its connection stays up. A sweep attaches it again, and when
+ *   that does not help closes the connection, so that it is made anew.
+ * - `publish` resolves without recipients when a message is too big: the cap of the topic is checked here.
+ */
+import { hash } from 'node:crypto';
+import {
+  type GossipSub,
+  type GossipsubOpts,
+  gossipsub,
+  StrictNoSign,
+  TopicValidatorResult,
+} from '@chainsafe/libp2p-gossipsub';
+import type { Connection } from '@libp2p/interface';
+import type { Clock, Timer } from '../../clock.ts';
+import { QuorateError } from '../../errors.ts';
+import type { NodeId } from '../../node-id.ts';
+import type { Verdict } from '../network.ts';
+import { misbehaviourBanMs, Reputation, rejectionsTolerated } from '../reputation.ts';
+import { plainBytes } from './frames.ts';
+
+/** No topic may allow longer messages: larger state travels on channels. */
+const maxMessageBytes = 262_144;
+/** How often peers without working gossip streams are looked for. */
+const sweepMs = 5_000;
+/** Sweeps that find a peer missing before its connection is closed; the first one only attaches it again. */
+const sweepsTolerated = 3;
+
+export interface GossipTopic {
+  readonly maxBytes: number;
+  readonly validate: (data: Uint8Array, from: NodeId) => Verdict | Promise<Verdict>;
+}
+
+export interface GossipPort {
+  readonly clock: Clock;
+  reportError(error: unknown, where: string): void;
+  isAdmitted(peer: NodeId): boolean;
+  /** The peers gossip should flow with, and the connection to use. */
+  admitted(): Iterable<{ readonly peer: NodeId; readonly connection: Connection }>;
+  /** Tells libp2p's topologies of the peer on this connection. */
+  attach(connection: Connection): void;
+  ban(peer: NodeId, forMs: number, reason: string): void;
+  disconnect(peer: NodeId, reason: string): void;
+}
+
+/** The part of gossipsub's state the sweep needs and its interface does not show. */
+interface GossipInternals {
+  readonly streamsOutbound: ReadonlyMap<string, unknown>;
+}
+
+export class Gossip {
+  readonly #port: GossipPort;
+  readonly #topics = new Map<string, GossipTopic>();
+  readonly #reputation: Reputation;
+  readonly #missing = new Map<NodeId, number>();
+  #service: GossipSub | undefined;
+  #sweep: Timer | undefined;
+
+  constructor(port: GossipPort) {
+    this.#port = port;
+    this.#reputation = new Reputation(port.clock);
+  }
+
+  add(topic: string, settings: GossipTopic): void {
+    if (settings.maxBytes > maxMessageBytes) {
+      throw new Error(`Topic ${topic}: messages of at most ${maxMessageBytes} bytes can be broadcast.`);
+    }
+    this.#topics.set(topic, settings);
+  }
+
+  /** The service for libp2p's configuration. */
+  factory(): ReturnType<typeof gossipsub> {
+    return gossipsub(options([...this.#topics.keys()]));
+  }
+
+  start(service: GossipSub): void {
+    this.#service = service;
+    for (const [topic, settings] of this.#topics) {
+      service.topicValidators.set(topic, async (from, message) => {
+        const verdict = await this.#judge(topic, settings, message.data, from.toString() as NodeId);
+        return results[verdict];
+      });
+      service.subscribe(topic);
+    }
+    this.#scheduleSweep();
+  }
+
+  stop(): void {
+    this.#sweep?.cancel();
+    this.#service = undefined;
+  }
+
+  async publish(topic: string, data: Uint8Array): Promise<void> {
+    const settings = this.#topics.get(topic);
+    if (settings === undefined) throw new Error(`publish: this node is not subscribed to ${topic}`);
+    if (data.length > settings.maxBytes) {
+      throw new QuorateError(
+        'PAYLOAD_TOO_LARGE',
+        `A message of ${data.length} bytes is over the limit of ${settings.maxBytes} of ${topic}. Send it in pieces.`,
+        { topic, length: data.length, maxBytes: settings.maxBytes },
+      );
+    }
+    if (this.#service === undefined) throw new QuorateError('STOPPED', 'This network is not running.');
+    await this.#service.publish(topic, data);
+  }
+
+  async #judge(topic: string, settings: GossipTopic, data: Uint8Array, from: NodeId): Promise<Verdict> {
+    if (!this.#port.isAdmitted(from)) return 'ignore';
+    let verdict: Verdict = 'reject';
+    try {
+      if (data.length <= settings.maxBytes) verdict = await settings.validate(plainBytes(data), from);
+    } catch (error) {
+      this.#port.reportError(error, `validator of ${topic}`);
+      verdict = 'ignore';
+    }
+    if (verdict === 'reject' && this.#reputation.rejected(from)) {
+      this.#port.ban(from, misbehaviourBanMs, 'too many rejected messages');
+    }
+    return verdict;
+  }
+
+  #scheduleSweep(): void {
+    if (this.#topics.size === 0) return;
+    this.#sweep = this.#port.clock.after(sweepMs, () => {
+      try {
+        this.#repair();
+      } catch (error) {
+        this.#port.reportError(error, 'gossip sweep');
+      }
+      this.#scheduleSweep();
+    });
+  }
+
+  #repair(): void {
+    const service = this.#service;
+    const [topic] = this.#topics.keys();
+    if (service === undefined || topic === undefined) return;
+    const { streamsOutbound } = service as unknown as GossipInternals;
+    const subscribers = new Set(service.getSubscribers(topic).map((peer) => peer.toString()));
+    const missing = new Map<NodeId, number>();
+    for (const { peer, connection } of this.#port.admitted()) {
+      if (subscribers.has(peer) && streamsOutbound.has(peer)) continue;
+      const sweeps = (this.#missing.get(peer) ?? 0) + 1;
+      if (sweeps >= sweepsTolerated) this.#port.disconnect(peer, 'its gossip stream does not come up');
+      else {
+        missing.set(peer, sweeps);
+        if (sweeps > 1) this.#port.attach(connection);
+      }
+    }
+    this.#missing.clear();
+    for (const [peer, sweeps] of missing) this.#missing.set(peer, sweeps);
+  }
+}
+
+const results: Readonly<Record<Verdict, TopicValidatorResult>> = {
+  accept: TopicValidatorResult.Accept,
+  ignore: TopicValidatorResult.Ignore,
+  reject: TopicValidatorResult.Reject,
+};
+
+function options(topics: readonly string[]): Partial<GossipsubOpts> {
+  return {
+    // What is published carries its author's signature already; gossipsub's own doubled the cost of a delivery.
+    globalSignaturePolicy: StrictNoSign,
+    // Equal bytes are the same message whoever sends them, and a hash is found without parsing them.
+    msgIdFn: (message) => hash('sha256', message.data, 'buffer').subarray(0, 20),
+    msgIdToStrFn: (id) => Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1'),
+    fallbackToFloodsub: false,
+    // One's own messages go to all neighbours at once: 8 to 12 links, and the first hop is the slow one.
+    floodPublish: true,
+    // The first node of a mesh publishes to nobody, and that is no error.
+    allowPublishToZeroTopicPeers: true,
+    ignoreDuplicatePublishError: true,
+    emitSelf: false,
+    doPX: false,
+    // Tags write to the peer store at every graft; connections are chosen above, not by libp2p's pruner.
+    tagMeshPeers: false,
+    // Nodes have about 10 links and should use most of them: fewer hops, and no single neighbour matters.
+    D: 8,
+    Dlo: 6,
+    Dhi: 12,
+    Dout: 2,
+    Dscore: 4,
+    Dlazy: 4,
+    allowedTopics: [...topics],
+    // A slow peer costs at most this; then its stream is reset and the sweep makes a new one.
+    maxOutboundBufferSize: 8_388_608,
+    // Several messages can travel in one packet; gossipsub's default, stated because a longer one loses the peer.
+    maxInboundDataLength: 4_194_304,
+    maxInboundStreams: 2,
+    maxOutboundStreams: 2,
+    scoreParams: {
+      // Many nodes behind one address are the normal case here: by default 16 of them silence each other.
+      IPColocationFactorWeight: 0,
+      // Penalties for grafting too early and for promises broken; small, because a busy machine breaks some.
+      behaviourPenaltyWeight: -1,
+      behaviourPenaltyThreshold: 6,
+      behaviourPenaltyDecay: 0.5,
+      decayInterval: 10_000,
+      retainScore: 60_000,
+      topics: Object.fromEntries(topics.map((topic) => [topic, topicScore])),
+    },
+  };
+}
+
+/** Only invalid messages count. The others reward or demand traffic, and a mesh at rest has none. */
+const topicScore = {
+  topicWeight: 1,
+  timeInMeshWeight: 0,
+  timeInMeshQuantum: 1_000,
+  timeInMeshCap: 1,
+  firstMessageDeliveriesWeight: 0,
+  firstMessageDeliveriesDecay: 0.5,
+  firstMessageDeliveriesCap: 1,
+  meshMessageDeliveriesWeight: 0,
+  meshMessageDeliveriesDecay: 0.5,
+  meshMessageDeliveriesCap: 1,
+  meshMessageDeliveriesThreshold: 1,
+  meshMessageDeliveriesWindow: 10,
+  meshMessageDeliveriesActivation: 5_000,
+  meshFailurePenaltyWeight: 0,
+  meshFailurePenaltyDecay: 0.5,
+  // The square of the count times this stays above gossipsub's graylist (-80) until the reputation bans.
+  invalidMessageDeliveriesWeight: -70 / (rejectionsTolerated + 1) ** 2,
+  invalidMessageDeliveriesDecay: 0.9,
+};
