@@ -108,7 +108,7 @@ function matchingPrepares(slot: Slot, { view, digest, replica }: Proposal): Prep
 }
 
 /** Takes a proposal of the present view into its slot and votes for it. */
-export function accept(turn: Turn, slot: Slot, from: Proposal, batch: Batch, announce: boolean): void {
+function accept(turn: Turn, slot: Slot, from: Proposal, batch: Batch, announce: boolean): void {
   const { state, now } = turn;
   const { epoch, view, seq, digest, replica, signature } = from;
   const proposal: Proposal = { epoch, view, seq, digest, replica, signature };

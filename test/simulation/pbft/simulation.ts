@@ -17,7 +17,7 @@ import { SimulatedClient } from './sim-client.ts';
 import { calm, World } from './world.ts';
 
 /** Small, so that checkpoints, transfers and full windows happen all the time. */
-export const smallParameters: Partial<GroupParameters> = {
+const smallParameters: Partial<GroupParameters> = {
   checkpointInterval: 4,
   window: 8,
   maxBatchRequests: 8,
