@@ -44,6 +44,12 @@ export default {
       { path: [layers('composition', 'control', 'cli'), top] },
     ),
     rule(
+      'pbft-core-is-pure',
+      'The agreement protocol is a state machine: no feed, no network, no other protocol.',
+      { path: '^src/protocols/pbft/' },
+      { path: [layers('crdt', 'p2p', 'composition', 'control', 'cli'), '^src/protocols/(?!pbft/)', top] },
+    ),
+    rule(
       'mesh-knows-no-faces',
       'The composition root must work without a command line.',
       { path: '^src/(mesh\\.ts$|composition/)' },

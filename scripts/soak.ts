@@ -2,13 +2,21 @@
  * `npm run soak -- --seeds 10000 [--first 1] [FILE…]`: runs the simulation suites with that many seeds
  * instead of the few of `npm test`. The suites read QUORATE_SEEDS and QUORATE_FIRST_SEED; a failure
  * names its seed, and `--first THAT --seeds 1` repeats it.
+ *
+ * `npm run soak -- pbft --seeds 20000 [--from 1]` runs the simulation of the agreement protocol by itself, which needs no test
+ * runner and has options of its own (soak-pbft.ts).
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const root = join(import.meta.dirname, '..');
+if (process.argv[2] === 'pbft') {
+  const script = join(import.meta.dirname, 'soak-pbft.ts');
+  const pbft = spawnSync(process.execPath, [script, ...process.argv.slice(3)], { stdio: 'inherit' });
+  process.exit(pbft.status ?? 1);
+}
 const { values, positionals } = parseArgs({
   options: { seeds: { type: 'string', default: '1000' }, first: { type: 'string', default: '1' } },
   allowPositionals: true,

@@ -66,6 +66,8 @@ describe('import rules', () => {
     ['p2p-moves-bytes', 'src/p2p/a.ts', '../crdt/other.ts', 'src/crdt/other.ts'],
     ['p2p-moves-bytes', 'src/p2p/a.ts', '../protocols/x/x.ts', 'src/protocols/x/x.ts'],
     ['protocols-know-no-faces', 'src/protocols/x/a.ts', '../../mesh.ts', 'src/mesh.ts'],
+    ['pbft-core-is-pure', 'src/protocols/pbft/a.ts', '../../p2p/other.ts', 'src/p2p/other.ts'],
+    ['pbft-core-is-pure', 'src/protocols/pbft/a.ts', '../x/x.ts', 'src/protocols/x/x.ts'],
     ['mesh-knows-no-faces', 'src/mesh.ts', './control/a.ts', 'src/control/a.ts'],
     ['faces-use-the-public-api', 'src/cli/a.ts', '../protocols/x/x.ts', 'src/protocols/x/x.ts'],
     ['control-attaches-to-a-mesh', 'src/control/a.ts', '../p2p/a.ts', 'src/p2p/a.ts'],
