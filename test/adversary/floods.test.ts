@@ -19,6 +19,7 @@ import { pollUntil } from '../mesh/poll.ts';
 import { Attacker, authorOf } from './attacker.ts';
 import { registryEntry } from './claims.ts';
 import { HonestMesh } from './honest-mesh.ts';
+import { framed } from './raw-stream.ts';
 
 const mesh = 'floods';
 const plain = { method: '', callerAgent: undefined, idempotencyKey: undefined, trace: undefined };
@@ -108,19 +109,26 @@ describe('floods', () => {
     await pollUntil(() => running.every((signal) => signal.aborted));
   });
 
-  it('of probes, acks, words for others and pings: a few are read', async () => {
+  it('of probes, acks and words for others: a few are read', async () => {
     const stream = await attacker.open(victim, controlProtocol);
     for (let seq = 0; seq < 5_000; seq++) {
       stream.frame(encodeControlFrame({ type: 'probe', seq, lagMs: 65_535 }));
       stream.frame(encodeControlFrame({ type: 'ack', seq, lagMs: 0, digest: new Uint8Array(8).fill(seq) }));
       stream.frame(encodeControlFrame({ type: 'ping-req', seq, target: 'ffffffffffffffff' }));
-      attacker.hello(victim).frame(encodeHelloFrame({ type: 'ping' }));
     }
     // Answered in order, so whatever it makes of the rest it has done when this comes back.
     const last = await attacker.open(victim, callProtocol);
     last.frame(encodeRequest(1, 1, 'worker-0', plain, 60_000, 1, 100));
     await pollUntil(() => last.frames.length > 0);
     expect(stream.frames.length).toBeLessThan(400);
+  });
+
+  it('of pings on the hello stream: the connection is over', async () => {
+    const pings = framed(encodeHelloFrame({ type: 'ping' }));
+    attacker.hello(victim).stall();
+    attacker.hello(victim).raw(Buffer.concat(Array.from({ length: 50_000 }, () => pings)));
+    await pollUntil(() => !attacker.isConnected(victim) && !honest.isConnected(0, attacker.id));
+    expect(honest.refusals(0, attacker.id, /flood of frames/)).toBe(1);
   });
 
   it('of answers to nothing: counted as strays, and no call of others gets one', async () => {

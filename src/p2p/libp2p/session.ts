@@ -21,6 +21,8 @@ import { Libp2pChannel } from './channel.ts';
 const helloTimeoutMs = 10_000;
 /** How long the last words of a connection may take to leave. */
 const farewellMs = 1_000;
+/** An honest peer sends two or three at the start, and later a ping when it sees another connection of this node. Guess. */
+const framesPerMinute = 60;
 /** How long a rival has to answer a ping. */
 const pingTimeoutMs = 1_000;
 
@@ -55,6 +57,8 @@ export class Session {
   #pongWaiters: ((answered: boolean) => void)[] = [];
   #byeReceived = false;
   #closing = false;
+  #minute = 0;
+  #framesInMinute = 0;
   #aborted = false;
   #over = false;
   #ended: Promise<void> | undefined;
@@ -105,7 +109,10 @@ export class Session {
     });
     this.#channel = channel;
     channel.listen({
-      onFrame: (frame) => this.admission.receive(decodeHelloFrame(frame)),
+      onFrame: (frame) => {
+        if (this.#isFlood()) this.#onViolation('a flood of frames on the hello stream');
+        else this.admission.receive(decodeHelloFrame(frame));
+      },
       onClose: (error) => {
         if (!this.#over && !this.#closing && !this.#byeReceived) this.abort(error?.message ?? 'hello stream closed');
       },
@@ -178,11 +185,21 @@ export class Session {
       onPong: () => {
         for (const waiter of this.#pongWaiters.splice(0)) waiter(true);
       },
-      onViolation: (reason) => {
-        this.#port.onViolation(this, reason);
-        this.abort(reason);
-      },
+      onViolation: (reason) => this.#onViolation(reason),
     });
+  }
+
+  #onViolation(reason: string): void {
+    this.#port.onViolation(this, reason);
+    this.abort(reason);
+  }
+
+  #isFlood(): boolean {
+    const minute = Math.floor(this.#port.clock.now() / 60_000);
+    if (minute !== this.#minute) this.#framesInMinute = 0;
+    this.#minute = minute;
+    this.#framesInMinute += 1;
+    return this.#framesInMinute > framesPerMinute;
   }
 
   #send(frame: HelloFrame): void {
