@@ -216,7 +216,7 @@ say(
   `an update is seen by all nodes: p50 ${quantile(updates, 0.5)?.toFixed(1)} ms, p99 ${quantile(updates, 0.99)?.toFixed(1)} ms`,
 );
 
-await delay(12_000); // Links settle; the surplus of the start is pruned.
+await delay(25_000); // Links settle; the surplus of the start is pruned.
 const idleMs = 20_000;
 const [usageBefore, bytesBefore, idleFrom] = [await usage(), loopbackBytes(), machineNow()];
 await delay(idleMs);

@@ -181,12 +181,13 @@ function options(topics: readonly string[]): Partial<GossipsubOpts> {
     doPX: false,
     // Tags write to the peer store at every graft; connections are chosen above, not by libp2p's pruner.
     tagMeshPeers: false,
-    // Nodes have about 10 links and should use most of them: fewer hops, and no single neighbour matters.
-    D: 8,
-    Dlo: 6,
-    Dhi: 12,
+    // Nodes have about 10 links; half of them carry each message. Every further one brings one more copy to everybody, and
+    // copies are most of what a delivery costs; what five neighbours lose, anti-entropy repairs.
+    D: 5,
+    Dlo: 4,
+    Dhi: 7,
     Dout: 2,
-    Dscore: 4,
+    Dscore: 2,
     Dlazy: 4,
     allowedTopics: [...topics],
     // A slow peer costs at most this; then its stream is reset and the sweep makes a new one.
