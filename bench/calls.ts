@@ -8,10 +8,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { FromSide, ToCaller } from './calls/side.ts';
-import { benchArguments, quantile, report } from './harness.ts';
+import { benchArguments, freePort, quantile, report } from './harness.ts';
 
 const { json, rounds, trips, seconds } = benchArguments({ rounds: 5, trips: 2_000, seconds: 2 });
 
@@ -42,16 +41,6 @@ async function pair(system: string): Promise<ChildProcess> {
   const caller = start(system, 'caller', ready.type === 'ready' ? ready.address : '');
   await next(caller, 'ready');
   return caller;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was free');
-  return address.port;
 }
 
 /** Undefined when the reference is not installed. */

@@ -2,6 +2,8 @@
  * What every benchmark shares: its arguments, a measurement of operations too short for a timer, and one
  * way to say the result. `npm run bench -- NAME --json` ends with one line that is one JSON object.
  */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Bench } from 'tinybench';
 
@@ -97,4 +99,15 @@ export function report(name: string, figures: Figures, json: boolean): void {
   console.log(`\n${name}`);
   for (const [key, value] of Object.entries(rounded)) console.log(`  ${key.padEnd(width)}  ${value ?? 'not measured'}`);
   if (json) console.log(JSON.stringify(rounded));
+}
+
+/** A port of the loopback interface that nobody listens on, for a peer that must be told one. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port was free');
+  return address.port;
 }

@@ -7,9 +7,8 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { benchArguments, quantile, report } from './harness.ts';
+import { benchArguments, freePort, quantile, report } from './harness.ts';
 import type { FromSide, Side } from './visibility/side.ts';
 
 const { json, changes, rounds } = benchArguments({ changes: 300, rounds: 3 });
@@ -81,16 +80,6 @@ async function yWebsocket(): Promise<Outcome> {
   const outcome = await measure(writer.child, reader.child);
   for (const child of [writer.child, reader.child, server]) child.kill();
   return outcome;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }
 
 const havePeer = existsSync(new URL('./node_modules/y-websocket', import.meta.url));

@@ -14,8 +14,7 @@ export type RejectedReason =
   | 'overloaded'
   | 'draining'
   | 'stream-limit'
-  | 'agent-gone'
-  | 'too-large';
+  | 'agent-gone';
 /** What was lost after sending. `data.reason` of `UNKNOWN_OUTCOME`. */
 export type UnknownReason =
   | 'deadline'
@@ -52,7 +51,6 @@ const rejectedText: Record<RejectedReason, string> = {
   draining: 'its node is shutting down; another agent may take the call',
   'stream-limit': 'too many streams are open; close some first',
   'agent-gone': 'it was unregistered while the message waited',
-  'too-large': 'the message is larger than its node accepts; stream it in pieces',
 };
 
 export function rejected(
