@@ -10,11 +10,13 @@
  * caller that ignores backpressure is bounded by `maxQueuedBytes`. A peer that ends its side gets ours
  * ended too; one that then keeps the stream half open is cut off.
  */
+
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
 import { Uint8ArrayList } from 'uint8arraylist';
 import type { Clock } from '../../clock.ts';
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
+import { DrainWaiters } from '../drain-waiters.ts';
 import type { Channel } from '../network.ts';
 import { FrameParser, maxHeaderBytes, writeHeader } from './frames.ts';
 
@@ -52,7 +54,7 @@ export class Libp2pChannel implements Channel {
   readonly #maxFrameBytes: number;
   readonly #hooks: ChannelHooks;
   readonly #parser: FrameParser;
-  readonly #waiters = new Set<{ resolve(): void; reject(error: Error): void }>();
+  readonly #waiters = new DrainWaiters();
   readonly #flush = (): void => this.#flushQueue();
 
   #slab: Uint8Array = new Uint8Array(0);
@@ -117,25 +119,7 @@ export class Libp2pChannel implements Channel {
     if (this.closed) return Promise.reject(this.#closedError());
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (this.#bytesUnderWay() < highWaterBytes) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const forget = (): void => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const waiter = {
-        resolve: () => {
-          forget();
-          resolve();
-        },
-        reject: (error: Error) => {
-          forget();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => waiter.reject(signal?.reason);
-      this.#waiters.add(waiter);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#waiters.wait(signal);
   }
 
   listen(receiver: Receiver): void {
@@ -236,7 +220,7 @@ export class Libp2pChannel implements Channel {
   #onDrain(): void {
     this.#flushQueue();
     if (this.#bytesUnderWay() >= highWaterBytes) return;
-    for (const waiter of [...this.#waiters]) waiter.resolve();
+    this.#waiters.resolveAll();
   }
 
   // Reading.
@@ -374,7 +358,7 @@ export class Libp2pChannel implements Channel {
     this.#queuedBytes = 0;
     this.#slabStart = this.#slabEnd;
     this.#hooks.onEnd(this);
-    for (const waiter of [...this.#waiters]) waiter.reject(this.#closedError());
+    this.#waiters.rejectAll(this.#closedError());
     this.#deliver();
   }
 

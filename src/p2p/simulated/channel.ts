@@ -1,6 +1,8 @@
 /** One end of a simulated channel. Frames cost one event each; credit comes back when the receiver takes them. */
+
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
+import { DrainWaiters } from '../drain-waiters.ts';
 import type { Channel } from '../network.ts';
 import type { Endpoint } from './connection.ts';
 
@@ -22,7 +24,7 @@ export class SimulatedChannel implements Channel {
   readonly #endpoint: Endpoint;
   readonly #maxFrameBytes: number;
   readonly #inbox: Uint8Array[] = [];
-  readonly #waiters = new Set<{ resolve(): void; reject(error: Error): void }>();
+  readonly #waiters = new DrainWaiters();
   #receiver: Receiver | undefined;
   #paused = false;
   #delivering = false;
@@ -64,25 +66,7 @@ export class SimulatedChannel implements Channel {
     if (this.closed) return Promise.reject(this.#closedError());
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (this.#bytesUnderWay < highWaterBytes) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const forget = (): void => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const waiter = {
-        resolve: () => {
-          forget();
-          resolve();
-        },
-        reject: (error: Error) => {
-          forget();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => waiter.reject(signal?.reason);
-      this.#waiters.add(waiter);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#waiters.wait(signal);
   }
 
   listen(receiver: Receiver): void {
@@ -130,7 +114,7 @@ export class SimulatedChannel implements Channel {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#endpoint.channels.delete(this);
-    for (const waiter of [...this.#waiters]) waiter.reject(this.#closedError());
+    this.#waiters.rejectAll(this.#closedError());
     this.onEndBeforeListen?.();
     this.#deliver();
   }
@@ -164,7 +148,7 @@ export class SimulatedChannel implements Channel {
   credit(bytes: number): void {
     this.#bytesUnderWay -= bytes;
     if (this.#bytesUnderWay >= highWaterBytes) return;
-    for (const waiter of [...this.#waiters]) waiter.resolve();
+    this.#waiters.resolveAll();
   }
 
   #closedError(): Error {
