@@ -119,7 +119,7 @@ export interface ReplicaState {
   /** Views in a row that brought nothing; each doubles the timeout. */
   attempt: number;
   viewSince: number;
-  /** When waiting for the new view ends; set once a quorum wants that view. */
+  /** When waiting for the new view ends; set once a quorum wants that view or a later one. */
   newViewDue: number | undefined;
   readonly viewChanges: Map<NodeId, ViewChange>;
   newView: NewView | undefined;

@@ -166,11 +166,13 @@ function afterViewChange(turn: Turn): void {
   joinOthers(turn);
   considerLeaving(turn);
   if (state.active) return;
-  const forThis = changesFor(state);
-  if (forThis.length < quorumOf(state.group)) return;
-  // Only from here on can the new primary be late (section 4.5.2).
+  // Only from here on can the new primary be late (section 4.5.2). Those already further count: their view changes
+  // for this view are not repeated, and without them the view may never begin.
+  const arrived = [...state.viewChanges.values()].filter(({ view }) => view >= state.view);
+  if (arrived.length < quorumOf(state.group)) return;
   state.newViewDue ??= now.monotonicMs + timeoutOf(state);
-  if (isPrimary(state)) beginWhenAble(turn, forThis);
+  const forThis = changesFor(state);
+  if (isPrimary(state) && forThis.length >= quorumOf(state.group)) beginWhenAble(turn, forThis);
 }
 
 /**
