@@ -10,6 +10,7 @@ import { encodeControlFrame, targetKey } from '../src/p2p/detector/frames.ts';
 import { Rings } from '../src/p2p/detector/rings.ts';
 import { encodeHelloFrame } from '../src/p2p/handshake.ts';
 import { writeHeader } from '../src/p2p/libp2p/frames.ts';
+import { PayloadWriter } from '../src/payload-writer.ts';
 import {
   encodeCredit,
   encodeError,
@@ -20,7 +21,6 @@ import {
   encodeRequest,
 } from '../src/protocols/messaging/frames.ts';
 import { rejected } from '../src/protocols/messaging/outcome.ts';
-import { PayloadWriter } from '../src/protocols/messaging/payload-writer.ts';
 import { encodeSync } from '../src/protocols/replication/sync-wire.ts';
 import type { Value } from '../src/value.ts';
 

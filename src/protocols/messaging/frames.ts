@@ -32,13 +32,13 @@
 
 import { type ErrorCode, QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
+import { MalformedFrame, PayloadReader } from '../../payload-reader.ts';
+import { PayloadWriter } from '../../payload-writer.ts';
 import type { AgentId, Value } from '../../value.ts';
 import type { MessageHeader } from './invocation.ts';
 import { maxAgentIdBytes, maxHeaderBytes, maxKeyBytes, maxMethodBytes, maxTraceBytes } from './limits.ts';
 import type { TraceContext } from './messaging.ts';
 import { wireCodes } from './outcome.ts';
-import { MalformedFrame, PayloadReader } from './payload-reader.ts';
-import { PayloadWriter } from './payload-writer.ts';
 
 export const callProtocol = '/quorate/call/1';
 export const bulkProtocol = '/quorate/bulk/1';

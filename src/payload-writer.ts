@@ -5,8 +5,8 @@
  * of the object, which spares the sort and the token tree of the canonical encoder (decision record 0011 has
  * the figures). The bytes are CBOR all the same, with the tags of `src/codec.ts`, and any decoder reads them.
  */
-import { maxDepth } from '../../codec.ts';
-import { QuorateError } from '../../errors.ts';
+import { maxDepth } from './codec.ts';
+import { QuorateError } from './errors.ts';
 
 /** A buffer that grew beyond this for one large message is let go afterwards. */
 const keptBytes = 256 * 1024;

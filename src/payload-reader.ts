@@ -4,8 +4,8 @@
  * bounded besides: declared lengths are checked against what is there before anything is allocated, nesting
  * is capped, and so is the number of items, since one byte can ask for an object of fifty.
  */
-import { maxDepth } from '../../codec.ts';
-import type { Value } from '../../value.ts';
+import { maxDepth } from './codec.ts';
+import type { Value } from './value.ts';
 
 /** The bytes are not what the protocol allows; the channel they came on is to be aborted. */
 export class MalformedFrame extends Error {

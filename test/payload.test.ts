@@ -1,10 +1,11 @@
 import { decode } from 'cborg';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeValue, encodeValue, maxDepth } from '../../../src/codec.ts';
-import { QuorateError } from '../../../src/errors.ts';
-import { MalformedFrame, maxItems, PayloadReader } from '../../../src/protocols/messaging/payload-reader.ts';
-import { PayloadWriter } from '../../../src/protocols/messaging/payload-writer.ts';
+import { decodeValue, encodeValue, maxDepth } from '../src/codec.ts';
+import { QuorateError } from '../src/errors.ts';
+import { decodePayload, encodePayload } from '../src/payload.ts';
+import { MalformedFrame, maxItems, PayloadReader } from '../src/payload-reader.ts';
+import { PayloadWriter } from '../src/payload-writer.ts';
 
 const limit = 4_194_304;
 
@@ -160,5 +161,19 @@ describe('payloads', () => {
     expect(() => read(many)).toThrow(/items/);
     expect(() => read(Uint8Array.of(0xa1, 0x69, ...Buffer.from('__proto__'), 0x01))).toThrow(/__proto__/);
     expect(() => read(Uint8Array.of(0x01, 0x01))).toThrow(/after the payload/);
+  });
+});
+
+describe('one value as bytes', () => {
+  test('comes back; garbage and a tail are refused without throwing', () => {
+    const bytes = encodePayload({ kind: 'lock.acquire', lease: 10_000, at: [1, 'two'] }, 1_000);
+    expect(decodePayload(bytes)).toEqual({ ok: true, value: { kind: 'lock.acquire', lease: 10_000, at: [1, 'two'] } });
+    expect(decodePayload(Uint8Array.of(...bytes, 0))).toEqual({ ok: false });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (garbage) => {
+        expect(typeof decodePayload(garbage).ok).toBe('boolean');
+      }),
+    );
+    expect(() => encodePayload('x'.repeat(2_000), 1_000)).toThrowError(QuorateError);
   });
 });
