@@ -36,6 +36,22 @@ export type ErrorCode =
   | 'REJECTED'
   | 'UNKNOWN_OUTCOME'
   | 'HANDLER_FAILED'
+  // Agreement: no order could be had, or what was asked of the ordered state cannot be.
+  | 'NO_VALIDATORS'
+  | 'NO_QUORUM'
+  | 'VALIDATOR_FAILED'
+  | 'STATE_MACHINE_MISSING'
+  | 'CERTIFICATE_INVALID'
+  | 'NOT_SETTLED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'NOT_PERMITTED'
+  | 'TOO_FEW_PARTICIPANTS'
+  | 'TIMED_OUT'
+  | 'GRANT_LOST'
+  | 'STALE_TOKEN'
+  | 'CONFLICT'
+  | 'BARRIER_BROKEN'
   // The control socket of the command line.
   | 'CONTROL_UNAVAILABLE';
 
