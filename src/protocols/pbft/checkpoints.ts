@@ -3,14 +3,16 @@
  * digest of its state; a quorum of equal ones makes the checkpoint stable, and everything up to it is dropped.
  *
  * Invariant: the low watermark moves only to a state this replica holds and has on disk. (Moving it on proof
- * alone would drop promises while perhaps no replica that survives holds the state.)
+ * alone would drop promises while perhaps no replica that survives holds the state.) And a checkpoint is signed only
+ * once what was executed is on disk, so that a proof always has f + 1 honest signers that can compute the state
+ * again after a crash: new views start from it, and drop what came before.
  */
 import type { NodeId } from '../../node-id.ts';
-import { headDigest } from './encoding.ts';
+import { encodeMessage, headDigest } from './encoding.ts';
 import { accuse } from './evidence.ts';
 import { type Group, isValidator, quorumOf } from './group.ts';
 import { collectGarbage } from './log.ts';
-import { type Checkpoint, type CheckpointProof, checkpointBytes, type Digest } from './messages.ts';
+import { type Checkpoint, type CheckpointProof, checkpointBytes, type Digest, type Message } from './messages.ts';
 import { startOver } from './pending.ts';
 import { encodeStable } from './recovery-records.ts';
 import { type Snapshot, takeSnapshot } from './replicated.ts';
@@ -19,24 +21,60 @@ import { broadcast, inWindow, parametersOf, type ReplicaState, report, type Turn
 /** After executing the sequence of a checkpoint. */
 export function makeCheckpoint(turn: Turn): void {
   const { state } = turn;
+  const snapshot = freeze(state);
+  if (votes(state)) {
+    persistExecuted(turn, snapshot.head.seq);
+    broadcast(turn, voteFor(state, snapshot));
+  }
+  checkStable(turn, snapshot.head.seq);
+}
+
+/** Keeps the state as it is now, to be served and perhaps to become stable. */
+function freeze(state: ReplicaState): Snapshot {
   const snapshot = takeSnapshot(state.replicated, parametersOf(state));
-  const { seq } = snapshot.head;
   if (snapshot.bytes.length > parametersOf(state).maxStateBytes) {
     throw new Error(
       `The replicated state has grown to ${snapshot.bytes.length} bytes; maxStateBytes allows ${parametersOf(state).maxStateBytes}.`,
     );
   }
-  state.snapshots.set(seq, snapshot);
-  if (votes(state)) {
-    const digest = headDigest(snapshot.head);
-    const { epoch } = state.group;
-    const signature = state.sign(checkpointBytes(state.context.groupId, epoch, seq, digest));
-    const vote: Checkpoint = { type: 'checkpoint', epoch, seq, digest, replica: state.self, signature };
-    state.ownCheckpoints.set(seq, vote);
-    broadcast(turn, vote);
-    votesFor(state, seq).set(state.self, vote);
+  state.snapshots.set(snapshot.head.seq, snapshot);
+  return snapshot;
+}
+
+function voteFor(state: ReplicaState, { head }: Snapshot): Checkpoint {
+  const { seq } = head;
+  const digest = headDigest(head);
+  const { epoch } = state.group;
+  const signature = state.sign(checkpointBytes(state.context.groupId, epoch, seq, digest));
+  const vote: Checkpoint = { type: 'checkpoint', epoch, seq, digest, replica: state.self, signature };
+  state.ownCheckpoints.set(seq, vote);
+  votesFor(state, seq).set(state.self, vote);
+  return vote;
+}
+
+/** Which batches led from the checkpoint before to this one; their contents too where no proposal on disk has them. */
+function persistExecuted(turn: Turn, checkpoint: number): void {
+  const { state, effects } = turn;
+  const { epoch } = state.group;
+  for (let seq = checkpoint - parametersOf(state).checkpointInterval + 1; seq <= checkpoint; seq++) {
+    const slot = state.log.slots.get(seq);
+    if (slot?.committed === undefined) throw new Error(`Sequence ${seq} was executed and is not in the log.`);
+    const digest = slot.committed;
+    const batch = slot.proposal?.digest === digest ? undefined : slot.batches.get(digest);
+    const message: Message =
+      batch === undefined ? { type: 'committed', epoch, seq, digest } : { type: 'batch', seq, batch };
+    effects.push({ type: 'persist', record: { kind: 'executed', epoch, seq, view: 0, bytes: encodeMessage(message) } });
   }
-  checkStable(turn, seq);
+}
+
+/** The part of `makeCheckpoint` that recovery repeats. */
+export function restoreCheckpointVote(state: ReplicaState): void {
+  voteFor(state, freeze(state));
+}
+
+/** After a start: the own vote may be all that was missing. */
+export function resumeCheckpoints(turn: Turn): void {
+  for (const seq of [...turn.state.snapshots.keys()]) checkStable(turn, seq);
 }
 
 function votesFor(state: ReplicaState, seq: number): Map<NodeId, Checkpoint> {

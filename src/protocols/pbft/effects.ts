@@ -27,11 +27,15 @@ export interface Now {
 
 export type Input =
   /** Once, first. */
-  { readonly type: 'start' } | { readonly type: 'message'; readonly accepted: Accepted } | { readonly type: 'wake' };
+  | { readonly type: 'start' }
+  | { readonly type: 'message'; readonly accepted: Accepted }
+  | { readonly type: 'wake' }
+  /** A hint that this peer does not answer: nobody waits out a time-out for a primary known to be gone. Only liveness depends on it. */
+  | { readonly type: 'unreachable'; readonly peer: NodeId };
 
 /** One entry of the write-ahead log; `bytes` are read back by recovery.ts only. */
 export interface LogRecord {
-  readonly kind: 'proposal' | 'prepared' | 'viewChange' | 'newView' | 'checkpoint';
+  readonly kind: 'proposal' | 'prepared' | 'executed' | 'viewChange' | 'newView' | 'checkpoint';
   readonly epoch: number;
   /** The sequence it is about; 0 for records about a view. */
   readonly seq: number;

@@ -209,6 +209,13 @@ function checkCommitted(turn: Turn, slot: Slot, view: number, digest: Digest): v
   if (matching >= quorumOf(turn.state.group)) decide(slot, digest);
 }
 
+/** After a start: where one vote is a quorum, no other will come to decide. */
+export function resumeCommits(turn: Turn): void {
+  for (const slot of turn.state.log.slots.values()) {
+    if (slot.certificate !== undefined) checkCommitted(turn, slot, slot.commitView, slot.certificate.digest);
+  }
+}
+
 /** f + 1 validators say that it was committed: one of them is honest. */
 export function onCommitted(turn: Turn, from: NodeId, { epoch, seq, digest }: Committed): void {
   const { state } = turn;

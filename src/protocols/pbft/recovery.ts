@@ -3,14 +3,22 @@
  * Whatever it did not promise it learns from the others.
  */
 import { QuorateError } from '../../errors.ts';
+import { restoreCheckpointVote } from './checkpoints.ts';
 import type { LogRecord } from './effects.ts';
 import { decodeCertificate, decodeMessage } from './encoding.ts';
 import { preparesNeededBy } from './group.ts';
 import { collectGarbage, slotAt } from './log.ts';
-import { type Message, type PrePrepare, type Prepare, type PreparedCertificate, proposalBytes } from './messages.ts';
+import {
+  type Message,
+  nullBatch,
+  type PrePrepare,
+  type Prepare,
+  type PreparedCertificate,
+  proposalBytes,
+} from './messages.ts';
 import { decodeStable } from './recovery-records.ts';
-import { restoreSnapshot, snapshotFrom } from './replicated.ts';
-import { createReplica, isPrimary, parametersOf, type ReplicaSetup, type ReplicaState } from './state.ts';
+import { executeBatch, restoreSnapshot, snapshotFrom } from './replicated.ts';
+import { createReplica, executedBy, isPrimary, parametersOf, type ReplicaSetup, type ReplicaState } from './state.ts';
 import { setView } from './view-change.ts';
 
 /**
@@ -66,6 +74,10 @@ function restoreRecord(state: ReplicaState, record: LogRecord): void {
     return;
   }
   const message = readMessage(state, record);
+  if (record.kind === 'executed') {
+    if (record.seq > state.log.low) repeatExecution(state, record, message);
+    return;
+  }
   if (message.type === 'prePrepare' && record.seq > state.log.low) restoreProposal(state, message);
   if (message.type === 'viewChange') {
     state.view = message.view;
@@ -97,6 +109,18 @@ function restoreProposal(state: ReplicaState, message: PrePrepare): void {
   }
 }
 
+/** The checkpoints it voted for cover this batch: those votes promised that the state survives a crash. */
+function repeatExecution(state: ReplicaState, record: LogRecord, message: Message): void {
+  const slot = slotAt(state.log, record.seq);
+  if (message.type === 'batch') slot.batches.set(message.batch.digest, message.batch);
+  const digest = message.type === 'committed' ? message.digest : message.type === 'batch' ? message.batch.digest : '';
+  const batch = digest === nullBatch.digest ? nullBatch : slot.batches.get(digest);
+  if (batch === undefined || record.seq !== executedBy(state) + 1) throw unreadable(record);
+  executeBatch(state.replicated, batch, parametersOf(state));
+  slot.committed = digest;
+  if (record.seq % parametersOf(state).checkpointInterval === 0) restoreCheckpointVote(state);
+}
+
 function restorePrepared(state: ReplicaState, certificate: PreparedCertificate): void {
   const { view, seq, digest } = certificate;
   const slot = slotAt(state.log, seq);
@@ -115,7 +139,8 @@ export function recordsToKeep(records: readonly LogRecord[]): LogRecord[] {
   const sameEpoch = records.filter(({ kind, epoch }) => kind !== 'checkpoint' && epoch === (last?.epoch ?? 0));
   const entered = sameEpoch.findLast(({ kind }) => kind === 'newView')?.view ?? 0;
   const needed = sameEpoch.filter(({ kind, seq, view }) => {
-    return kind === 'proposal' || kind === 'prepared' ? seq > (last?.seq ?? 0) : view >= entered;
+    const ofView = kind === 'viewChange' || kind === 'newView';
+    return ofView ? view >= entered : seq > (last?.seq ?? 0);
   });
   return last === undefined ? needed : [last, ...needed];
 }

@@ -15,32 +15,57 @@
  *
  * No clock, randomness, timer or I/O. `state` is changed in place; equal states and inputs give equal effects.
  */
-import { onCheckpoint } from './checkpoints.ts';
+import { onCheckpoint, resumeCheckpoints } from './checkpoints.ts';
 import type { Effect, Input, Now } from './effects.ts';
 import { executeReady, onFetchBatch, onRead, onRequest } from './execution.ts';
-import { adoptReProposals, onBatch, onCommit, onCommitted, onPrePrepare, onPrepare, propose } from './normal-case.ts';
+import {
+  adoptReProposals,
+  onBatch,
+  onCommit,
+  onCommitted,
+  onPrePrepare,
+  onPrepare,
+  propose,
+  resumeCommits,
+} from './normal-case.ts';
 import { armSuspicion, epochEnd, executedBy, type ReplicaState, type Turn } from './state.ts';
 import { isBusy, onStatus, tick } from './status.ts';
 import { onCatchUp, onFetchState, onStatePart } from './transfer.ts';
 import type { Accepted } from './validate.ts';
-import { checkPatience, onCertifiedBatch, onNewView, onViewChange } from './view-change.ts';
+import {
+  checkPatience,
+  onCertifiedBatch,
+  onNewView,
+  onUnreachable,
+  onViewChange,
+  resumeViewChange,
+} from './view-change.ts';
 
 /** Handles one input; the effects are to be carried out in order, as effects.ts says. */
 export function step(state: ReplicaState, input: Input, now: Now): Effect[] {
   const turn: Turn = { state, now, effects: [] };
-  if (input.type === 'start') {
-    state.viewSince = now.monotonicMs;
-    state.progressAt = now.monotonicMs;
-    state.statusAt = now.monotonicMs;
-    // A crash may have come between a new view and the votes for what it demands.
-    adoptReProposals(turn);
-  } else if (input.type === 'message') onMessage(turn, input.accepted);
+  if (input.type === 'start') onStart(turn);
+  else if (input.type === 'message') onMessage(turn, input.accepted);
+  else if (input.type === 'unreachable') onUnreachable(turn, input.peer);
   advance(turn);
   checkPatience(turn);
   if (state.statusAt <= now.monotonicMs) tick(turn);
   advance(turn);
   setAlarm(turn);
   return turn.effects;
+}
+
+/** Does what the last life had the votes for and did not get to; where others vote too, they say theirs again. */
+function onStart(turn: Turn): void {
+  const { state, now } = turn;
+  state.viewSince = now.monotonicMs;
+  state.progressAt = now.monotonicMs;
+  state.statusAt = now.monotonicMs;
+  // A crash may have come between a new view and the votes for what it demands.
+  adoptReProposals(turn);
+  resumeCommits(turn);
+  resumeCheckpoints(turn);
+  resumeViewChange(turn);
 }
 
 function onMessage(turn: Turn, { from, message }: Accepted): void {

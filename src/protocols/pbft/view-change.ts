@@ -81,6 +81,12 @@ function waitingForPrimary(state: ReplicaState): number | undefined {
   return undefined;
 }
 
+/** The same as waiting in vain: the view ends when a quorum says so. */
+export function onUnreachable(turn: Turn, peer: NodeId): void {
+  const { state } = turn;
+  if (votes(state) && !state.suspecting && primaryOf(state.group, state.view) === peer) suspect(turn);
+}
+
 function suspect(turn: Turn): void {
   turn.state.suspecting = true;
   turn.state.statusAt = turn.now.monotonicMs;
@@ -173,6 +179,11 @@ function afterViewChange(turn: Turn): void {
   state.newViewDue ??= now.monotonicMs + timeoutOf(state);
   const forThis = changesFor(state);
   if (isPrimary(state) && forThis.length >= quorumOf(state.group)) beginWhenAble(turn, forThis);
+}
+
+/** After a start between a view change and its new view: where one is a quorum, nothing else brings the new view. */
+export function resumeViewChange(turn: Turn): void {
+  if (!turn.state.active) afterViewChange(turn);
 }
 
 /**
