@@ -1,10 +1,10 @@
 /** Order in one process: that of arrival. The same machine as under validators, with nobody to ask. */
-import { createHash } from 'node:crypto';
 import type { Clock, Timer } from '../../clock.ts';
 import { QuorateError } from '../../errors.ts';
 import type { Identity } from '../../identity.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Certificate } from './certificates/certificate.ts';
+import { localGroupId } from './certificates/local-group.ts';
 import { statementBytes } from './certificates/statement.ts';
 import { type CoordinationMachine, type MachineEvent, tickCommand } from './machine/machine.ts';
 import type { Ordering, OrderingOptions, Subscriber } from './ordering.ts';
@@ -82,7 +82,8 @@ export class LocalOrdering implements Ordering {
   #apply(command: Uint8Array): Uint8Array {
     this.#time = Math.max(this.#time, Math.floor(this.#clock.wallNow()));
     this.#seq += 1;
-    const result = this.#machine.apply(command, { seq: this.#seq, time: this.#time, client: this.self });
+    const context = { seq: this.#seq, time: this.#time, client: this.self, validators: [this.self] };
+    const result = this.#machine.apply(command, context);
     this.#events.push(...this.#machine.takeEvents());
     this.#deliver();
     this.#wakeForDeadline();
@@ -110,9 +111,4 @@ export class LocalOrdering implements Ordering {
       this.#apply(tickCommand);
     });
   }
-}
-
-/** A group of one that nobody else can join. */
-function localGroupId(self: NodeId): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(`quorate/local/1/${self}`).digest());
 }

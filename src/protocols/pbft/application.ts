@@ -8,6 +8,16 @@ export interface CommandContext {
   readonly time: number;
   /** Who signed the command. */
   readonly client: NodeId;
+  /** Who decides at this sequence, in the order of their configuration; the same everywhere. */
+  readonly validators: readonly NodeId[];
+}
+
+/**
+ * This replica cannot execute what all others can, say because it lacks the code for it. It must stop: to answer like a
+ * command that failed would be to differ from the others.
+ */
+export class FatalApplicationError extends Error {
+  override readonly name = 'FatalApplicationError';
 }
 
 /**
@@ -15,7 +25,10 @@ export interface CommandContext {
  * every replica. No clock, no randomness, no iteration over anything whose order is not fixed.
  */
 export interface Application {
-  /** Executes one command. What it throws is answered as a failure, so it must throw before it changes anything. */
+  /**
+   * Executes one command. What it throws is answered as a failure, so it must throw before it changes anything; but a
+   * `FatalApplicationError` reaches whoever runs the replica, which has to stop.
+   */
   apply(command: Uint8Array, context: CommandContext): Uint8Array;
   /** Answers without changing anything. */
   query(query: Uint8Array): Uint8Array;

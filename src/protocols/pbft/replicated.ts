@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { NodeId } from '../../node-id.ts';
-import type { Application } from './application.ts';
+import { type Application, FatalApplicationError } from './application.ts';
 import type { Group, GroupParameters } from './group.ts';
 import type { Batch, CheckpointHead, Digest, Request } from './messages.ts';
 import { digestOf } from './messages.ts';
@@ -76,9 +76,11 @@ function run(state: Replicated, request: Request, seq: number, limits: GroupPara
 
 /** A command that makes the application throw must not take every replica down, now and at each replay. */
 function applyCommand(state: Replicated, command: Uint8Array, seq: number, client: NodeId): CommandResult {
+  const { validators } = state.membership.current;
   try {
-    return { ok: true, value: state.application.apply(command, { seq, time: state.time, client }) };
-  } catch {
+    return { ok: true, value: state.application.apply(command, { seq, time: state.time, client, validators }) };
+  } catch (error) {
+    if (error instanceof FatalApplicationError) throw error;
     return { ok: false, reason: 'failed' };
   }
 }

@@ -35,6 +35,8 @@ export class CoordinationMachine implements Application {
   readonly #reducers: ReadonlyMap<string, AnyReducer>;
   readonly #deadlines = new Deadlines();
   #time = 0;
+  /** Of the command being applied; no state. */
+  #validators: readonly NodeId[] = [];
   #token = 0;
   #revision = 0;
   #events: MachineEvent[] = [];
@@ -45,7 +47,8 @@ export class CoordinationMachine implements Application {
     if (this.#reducers.size !== reducers.length) throw new Error('Two reducers have one name.');
   }
 
-  apply(command: Uint8Array, { time, client }: CommandContext): Uint8Array {
+  apply(command: Uint8Array, { time, client, validators }: CommandContext): Uint8Array {
+    this.#validators = validators;
     this.#advance(time);
     return encodeAnswer(this.#run(command, client));
   }
@@ -135,6 +138,7 @@ export class CoordinationMachine implements Application {
     return {
       time: this.#time,
       client,
+      validators: this.#validators,
       nextToken: () => ++this.#token,
       schedule: (key, at) => this.#deadlines.set(reducer, key, at),
       emit: (topic, payload) => {

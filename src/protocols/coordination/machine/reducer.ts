@@ -22,6 +22,8 @@ export interface ReducerContext {
   readonly time: number;
   /** The node that submitted the command; while a deadline is handled, nobody. */
   readonly client: NodeId | undefined;
+  /** Who decides at this place in the log, in the order of their configuration. */
+  readonly validators: readonly NodeId[];
   /** A number higher than all given before, by any reducer: fencing tokens. */
   nextToken(): number;
   /** Calls `expire(key)` at the first command at or after this agreed time; replaces what was wished for the key; undefined takes it back. */
