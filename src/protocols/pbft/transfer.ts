@@ -103,12 +103,20 @@ function* missingParts({ chunks, parts }: Transfer): Generator<number> {
   for (let part = 1; part <= chunks.length; part++) if (!parts.has(part)) yield part;
 }
 
+/**
+ * A part is good whoever sends it and however late: its digest says so. On links slower than the patience with one
+ * answer nothing would ever come in time. What is false counts against the sender only when it was asked.
+ */
 export function onStatePart(turn: Turn, from: NodeId, part: number, seq: number, bytes: Uint8Array): void {
   const { state, now } = turn;
   const { transfer } = state;
-  if (transfer === undefined || transfer.proof.head.seq !== seq || transfer.asked.get(part)?.peer !== from) return;
+  if (transfer === undefined || transfer.proof.head.seq !== seq) return;
+  if (part === 0 ? transfer.chunks !== undefined : transfer.parts.has(part)) return;
+  const asked = transfer.asked.get(part)?.peer === from;
+  const good = takePart(state, transfer, part, bytes);
+  if (!good && !asked) return;
   transfer.asked.delete(part);
-  if (!takePart(state, transfer, part, bytes)) {
+  if (!good) {
     transfer.refused.add(from);
     report(turn, { kind: 'transfer', seq, state: 'bad-part', peer: from });
   } else {

@@ -116,14 +116,34 @@ describe('a replica that fell behind', () => {
     const bytes = Uint8Array.from(part.bytes);
     bytes[0] = (bytes[0] as number) ^ 1;
     const other = (asked + 1) % 3;
-    // Not asked, so not heard.
-    expect(table.hand(3, other, part)).toEqual([]);
+    // Not asked, so it is not even refused.
+    expect(table.hand(3, other, { ...part, bytes })).toEqual([]);
     const told = table.hand(3, asked, { ...part, bytes });
     expect(told[0]).toBe('event transfer');
     expect(told[1]).toMatch(/^fetchState → r[012]$/);
     expect(told[1]).not.toBe(`fetchState → r${asked}`);
     table.pause(1_500);
     expect(table.executed()).toEqual([9, 9, 9, 9]);
+  });
+
+  it('takes a part that comes after it was asked of another: no answer is in time where all are slow', () => {
+    const table = new Table({ n: 4, f: 1 }).open();
+    orderMany(table, 8, without(3));
+    const catchUp: CatchUp = { type: 'catchUp', epochs: [], checkpoint: table.states[0]?.stable.proof as never };
+    table.hand(3, 0, catchUp);
+    const askedOf = (): number =>
+      table.letters.find(({ from, message }) => from === 3 && message.type === 'fetchState')?.to as number;
+    const asked = askedOf();
+    table.pass('fetchState', 3, asked);
+    const part = table.take('statePart', asked, 3) as StatePart;
+    table.now += 200;
+    table.feed(3, { type: 'wake' });
+    expect(askedOf()).not.toBe(asked);
+    const told = table.hand(3, asked, part);
+    expect(told[0]).toMatch(/^fetchState → r[012]$/);
+    expect(table.states[3]?.transfer?.chunks).toBeDefined();
+    // Once more it is nothing new.
+    expect(table.hand(3, asked, part)).toEqual([]);
   });
 
   it('does not believe a checkpoint without a quorum', () => {
