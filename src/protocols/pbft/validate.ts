@@ -179,8 +179,11 @@ function distinctValidators(group: Group, votes: readonly Endorsement[]): boolea
   return names.size === votes.length && votes.every(({ replica }) => isValidator(group, replica));
 }
 
-/** A quorum of the validators of `proof.epoch` stands behind the head; `group` are those validators. */
-function checkProof(
+/**
+ * A quorum of the validators of `proof.epoch` stands behind the head; `group` are those validators. Undefined when it does,
+ * provided that the signatures added to `claims` are good.
+ */
+export function checkProof(
   context: Pick<ValidationContext, 'groupId' | 'founding'>,
   group: Group | undefined,
   proof: CheckpointProof,
