@@ -30,16 +30,32 @@ export type CommandOutcome =
   | { readonly kind: 'result'; readonly result: CommandResult }
   | { readonly kind: 'voted'; readonly effective: number }
   | { readonly kind: 'refused' }
+  /** Never sent: it has certainly not run, and will not. */
+  | { readonly kind: 'unsent'; readonly silent: readonly NodeId[] }
   /** It may or may not have run, or may still; `silent` are the validators that did not answer. */
   | { readonly kind: 'unknown'; readonly silent: readonly NodeId[] }
   /** Too much waits here; it was not sent. */
   | { readonly kind: 'overloaded' };
 
 export type ClientInput =
-  | { readonly type: 'submit'; readonly id: number; readonly command: Uint8Array }
+  /** `timeoutMs` in place of `deadlineMs` of the options. */
+  | { readonly type: 'submit'; readonly id: number; readonly command: Uint8Array; readonly timeoutMs?: number }
   | { readonly type: 'reconfigure'; readonly id: number; readonly validators: readonly NodeId[]; readonly f: number }
-  /** `ordered` is the command that gives the same answer through the log. */
-  | { readonly type: 'read'; readonly id: number; readonly query: Uint8Array; readonly ordered: Uint8Array }
+  /**
+   * `ordered` is the command that gives the same answer through the log, where a quorum does not; without it, f + 1 equal answers
+   * suffice: a true state, but perhaps an old one.
+   */
+  | {
+      readonly type: 'read';
+      readonly id: number;
+      readonly query: Uint8Array;
+      readonly ordered?: Uint8Array;
+      readonly timeoutMs?: number;
+    }
+  /** Nobody waits for it any more; it is not sent if it was not yet, and nothing is said of it. */
+  | { readonly type: 'forget'; readonly id: number }
+  /** Inputs of one moment: commands among them share a request. */
+  | { readonly type: 'together'; readonly inputs: readonly ClientInput[] }
   | { readonly type: 'message'; readonly accepted: Accepted }
   | { readonly type: 'wake' };
 

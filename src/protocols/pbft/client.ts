@@ -51,7 +51,7 @@ interface Outstanding {
 interface OutstandingRead {
   readonly number: number;
   readonly id: number;
-  readonly ordered: Uint8Array;
+  readonly ordered: Uint8Array | undefined;
   readonly replies: Map<NodeId, Digest>;
   readonly deadline: number;
   readonly orderAt: number;
@@ -115,15 +115,29 @@ interface ClientTurn {
 
 export function stepClient(state: ClientState, input: ClientInput, now: Now): ClientEffect[] {
   const turn: ClientTurn = { state, now: now.monotonicMs, effects: [] };
+  handle(turn, input);
+  expire(turn);
+  sendQueued(turn);
+  setAlarm(turn);
+  return turn.effects;
+}
+
+function handle(turn: ClientTurn, input: ClientInput): void {
   switch (input.type) {
     case 'submit':
-      enqueue(turn, input.id, input.command);
+      enqueue(turn, input.id, input.command, input.timeoutMs);
       break;
     case 'reconfigure':
       enqueue(turn, input.id, { kind: 'reconfigure', validators: input.validators, f: input.f });
       break;
     case 'read':
-      startRead(turn, input.id, input.query, input.ordered);
+      startRead(turn, input);
+      break;
+    case 'forget':
+      turn.state.queue = turn.state.queue.filter(({ id }) => id !== input.id);
+      break;
+    case 'together':
+      for (const one of input.inputs) handle(turn, one);
       break;
     case 'message':
       onMessage(turn, input.accepted);
@@ -131,23 +145,19 @@ export function stepClient(state: ClientState, input: ClientInput, now: Now): Cl
     case 'wake':
       break;
   }
-  expire(turn);
-  sendQueued(turn);
-  setAlarm(turn);
-  return turn.effects;
 }
 
 function settle(turn: ClientTurn, id: number, outcome: CommandOutcome): void {
   turn.effects.push({ type: 'settled', id, outcome });
 }
 
-function enqueue(turn: ClientTurn, id: number, operation: Queued['operation']): void {
+function enqueue(turn: ClientTurn, id: number, operation: Queued['operation'], timeoutMs?: number): void {
   const { state, now } = turn;
   if (state.queue.length >= state.options.maxQueued) {
     settle(turn, id, { kind: 'overloaded' });
     return;
   }
-  state.queue.push({ id, operation, deadline: now + state.options.deadlineMs });
+  state.queue.push({ id, operation, deadline: now + (timeoutMs ?? state.options.deadlineMs) });
 }
 
 // Sending.
@@ -233,7 +243,8 @@ function onReadReply(turn: ClientTurn, from: NodeId, { number, result }: ReadRep
   const read = state.reads.get(number);
   if (read === undefined) return;
   read.replies.set(from, digestOf(result));
-  if (!agreed(read.replies, from, quorumOf(state.group))) return;
+  const needed = read.ordered === undefined ? weakQuorumOf(state.group) : quorumOf(state.group);
+  if (!agreed(read.replies, from, needed)) return;
   state.reads.delete(number);
   settle(turn, read.id, { kind: 'result', result: { ok: true, value: result } });
 }
@@ -298,7 +309,6 @@ function loseSession(turn: ClientTurn): void {
 
 function expire(turn: ClientTurn): void {
   const { state, now } = turn;
-  const { deadlineMs, retryMs } = state.options;
   for (const [number, entry] of state.outstanding) {
     if (now >= entry.deadline) {
       state.outstanding.delete(number);
@@ -307,14 +317,16 @@ function expire(turn: ClientTurn): void {
     } else if (now >= entry.retryAt) retry(turn, entry);
   }
   if (state.opening !== undefined && now >= state.opening.retryAt) retry(turn, state.opening);
-  // Not sent, so it did not run: but whoever waits must hear of it all the same.
   const late = state.queue.filter(({ deadline }) => now >= deadline);
   if (late.length > 0) state.queue = state.queue.filter(({ deadline }) => now < deadline);
-  for (const { id } of late) settle(turn, id, { kind: 'unknown', silent: [...state.group.validators] });
+  for (const { id } of late) settle(turn, id, { kind: 'unsent', silent: silentNow(state) });
   for (const [number, read] of state.reads) {
     if (now < read.orderAt) continue;
     state.reads.delete(number);
-    state.queue.push({ id: read.id, operation: read.ordered, deadline: now + deadlineMs - retryMs });
+    if (read.ordered === undefined || now >= read.deadline) {
+      const silent = state.group.validators.filter((id) => !read.replies.has(id));
+      settle(turn, read.id, { kind: 'unsent', silent });
+    } else state.queue.push({ id: read.id, operation: read.ordered, deadline: read.deadline });
   }
 }
 
@@ -327,15 +339,23 @@ function retry(turn: ClientTurn, entry: Outstanding): void {
   entry.retryAt = now + state.options.retryMs * 2 ** entry.retries;
 }
 
-function startRead(turn: ClientTurn, id: number, query: Uint8Array, ordered: Uint8Array): void {
+/** Who did not answer what is sent first of all. */
+function silentNow({ group, opening }: ClientState): NodeId[] {
+  return group.validators.filter((id) => opening?.replies.has(id) !== true);
+}
+
+function startRead(turn: ClientTurn, input: Extract<ClientInput, { type: 'read' }>): void {
   const { state, now } = turn;
+  const { id, query, ordered } = input;
   if (state.reads.size >= state.options.maxQueued) {
     settle(turn, id, { kind: 'overloaded' });
     return;
   }
   const number = state.nextRead++;
   const { deadlineMs, readTimeoutMs } = state.options;
-  const timing = { deadline: now + deadlineMs, orderAt: now + readTimeoutMs };
+  const deadline = now + (input.timeoutMs ?? deadlineMs);
+  // What cannot be ordered instead has the whole time.
+  const timing = { deadline, orderAt: ordered === undefined ? deadline : Math.min(deadline, now + readTimeoutMs) };
   state.reads.set(number, { number, id, ordered, replies: new Map(), ...timing });
   turn.effects.push({ type: 'send', to: state.group.validators, message: { type: 'read', number, query } });
 }

@@ -118,11 +118,19 @@ export class CoordinationMachine implements Application {
     const parsed = parse(command);
     if (parsed === undefined) return refused('INVALID_ARGUMENT', { reason: 'no command' });
     if (parsed.kind === 'tick') return done();
+    if (parsed.kind === 'read') return this.#orderedRead(parsed.value);
     const reducer = this.#reducers.get(parsed.reducer);
     if (reducer === undefined) return refused('INVALID_ARGUMENT', { reason: `no such command: ${parsed.kind}` });
     const checked = v.safeParse(reducer.commands, parsed.value, { abortEarly: true });
     if (!checked.success) return refused('INVALID_ARGUMENT', { reason: describe(checked.issues[0]) });
     return reducer.apply(checked.output, this.#context(reducer.name, client));
+  }
+
+  /** A query that found no quorum of equal answers is ordered instead. */
+  #orderedRead(value: Value): Answer {
+    const read = v.safeParse(readSchema, value);
+    if (!read.success) return refused('INVALID_ARGUMENT', { reason: describe(read.issues[0]) });
+    return this.#look(read.output.query, (reducer, parsed) => reducer.query(parsed));
   }
 
   #look(query: Uint8Array, look: (reducer: AnyReducer, query: { kind: string }) => Answer): Answer {
@@ -150,6 +158,11 @@ export class CoordinationMachine implements Application {
     };
   }
 }
+
+/** The command that answers a query through the log. */
+export const orderedRead = (query: Uint8Array): Uint8Array => encodePayload({ kind: 'read', query }, query.length + 64);
+
+const readSchema = v.strictObject({ kind: v.literal('read'), query: v.instance(Uint8Array) });
 
 const snapshotSchema = v.strictObject({
   time: v.number(),
