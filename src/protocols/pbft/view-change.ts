@@ -4,9 +4,13 @@
  *
  * Leaving is by agreement: a replica that waited too long says so, stays in the view, and leaves once a quorum
  * says the same; so one replica cut off from the primary cannot disturb the others, nor put itself out of the
- * view for good. (The papers' replica leaves alone; TigerBeetle asks for a quorum, as here.) It is live: when
- * nothing gets done, all n − f honest replicas run out of patience. View changes of f + 1 others are joined
- * at once, since one of them is honest and had its quorum.
+ * view for good. (The papers' replica leaves alone; TigerBeetle asks for a quorum, as here.) View changes of
+ * f + 1 others are joined at once, since one of them is honest and had its quorum.
+ *
+ * It is live: of the n − f honest replicas some may have decided with the help of liars, who then fall silent, and
+ * be content. Where f + 1 are, the others learn the decision from them. Otherwise more than f are stuck and say so,
+ * and f + 1 that say so are joined in it: so all do. (With f = 0 one that has decided is enough for the others, and
+ * the word of one is not joined.)
  *
  * Invariants: a view change is on disk before it is sent, and after it nothing is accepted in an earlier view.
  * What a view change shows is everything prepared above the stable checkpoint, whatever its view.
@@ -102,7 +106,7 @@ export function noteView(turn: Turn, from: NodeId, status: Status): void {
   considerLeaving(turn);
 }
 
-/** Leaves the view when a quorum wants to, this replica counted if it does. */
+/** Leaves the view when a quorum wants to, this replica counted if it does; f + 1 others make it want to. */
 function considerLeaving(turn: Turn): void {
   const { state } = turn;
   let wanting = 0;
@@ -111,7 +115,9 @@ function considerLeaving(turn: Turn): void {
     const said = id === state.self ? (state.suspecting ? state.view : -1) : (state.peers.get(id)?.suspects ?? -1);
     if (Math.max(announced, said) >= state.view) wanting++;
   }
+  const weak = weakQuorumOf(state.group);
   if (wanting >= quorumOf(state.group)) startViewChange(turn, state.view + 1);
+  else if (!state.suspecting && weak > 1 && wanting >= weak) suspect(turn);
 }
 
 /** Stops working in the view it was in, and asks for `view`. */
