@@ -20,6 +20,10 @@
  * 4. Checksums of heads begin from the file's random bytes and heads carry their number, so neither a block of an older file nor
  *    one in a wrong place passes for a frame.
  *
+ * This asks of a disk that a sector, or the 64 bytes of a granule, is written whole or not at all, and of the file system
+ * that space newly given to a file reads as zeros (as ext4, XFS and others do by default). Where that does not hold,
+ * a torn batch is refused, not cut: the error is on the safe side.
+ *
  * What is left undecidable: a disk that loses sectors of the very last batch after it said they were safe,
  * and no frame after it. That looks like a crash before the acknowledgement, and is cut.
  *

@@ -267,7 +267,7 @@ class FileLog implements WriteAheadLog {
 
   #startCompaction(): void {
     const finished = this.#parts
-      .begin(this.#live)
+      .begin([...this.#live]) // What settles from now on goes to `missing`, and must not be copied twice.
       .then((writer) => this.#catchUp(writer))
       .catch((error: unknown) => this.#fail(error));
     this.#compaction = { missing: [], writer: undefined, finished };
