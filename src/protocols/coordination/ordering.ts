@@ -34,7 +34,10 @@ export interface Ordering {
    */
   submit(command: Uint8Array, options?: OrderingOptions): Promise<Uint8Array>;
   /** Answers a query without changing anything. Rejects like `submit`, but never with `UNKNOWN_OUTCOME`. */
-  query(query: Uint8Array, options?: OrderingOptions & { readonly consistency?: ReadConsistency }): Promise<Uint8Array>;
+  query(
+    query: Uint8Array,
+    options?: OrderingOptions & { readonly consistency?: ReadConsistency | undefined },
+  ): Promise<Uint8Array>;
   /** Hears the events of one topic until the returned function is called. */
   subscribe(topic: string, subscriber: Subscriber): () => void;
   /** What the machine states as settled, signed by enough validators to convince a third party. Rejects with `NOT_SETTLED` while it is open. */

@@ -7,6 +7,12 @@ import type { Ordering, OrderingOptions, ReadConsistency, Subscriber } from '../
 import { maxCommandBytes } from './limits.ts';
 import type { Answer } from './reducer.ts';
 
+/** A command or query before it is checked by the machine. */
+export interface Sent {
+  readonly kind: string;
+  readonly [field: string]: unknown;
+}
+
 export class MachineClient {
   readonly ordering: Ordering;
 
@@ -15,19 +21,19 @@ export class MachineClient {
   }
 
   /** The machine's answer, refusals included. Rejects as `Ordering.submit` does. */
-  async submit(command: { readonly kind: string }, options?: OrderingOptions): Promise<Answer> {
+  async submit(command: Sent, options?: OrderingOptions): Promise<Answer> {
     return decodeAnswer(await this.ordering.submit(encodePayload(command, maxCommandBytes), options));
   }
 
   async query(
-    query: { readonly kind: string },
-    options?: OrderingOptions & { readonly consistency?: ReadConsistency },
+    query: Sent,
+    options?: OrderingOptions & { readonly consistency?: ReadConsistency | undefined },
   ): Promise<Answer> {
     return decodeAnswer(await this.ordering.query(encodePayload(query, maxCommandBytes), options));
   }
 
   /** As `Ordering.certify`. */
-  certify(query: { readonly kind: string }, options?: OrderingOptions): Promise<Certificate> {
+  certify(query: Sent, options?: OrderingOptions): Promise<Certificate> {
     return this.ordering.certify(encodePayload(query, maxCommandBytes), options);
   }
 

@@ -1,0 +1,10 @@
+/** Bounds of atoms; every replica must have the same, so they are constants. */
+
+/** All keys and values of all maps, bytes; 64 for each entry besides. A quarter of the state a group moves by default. */
+export const maxMapBytes = 64 * 1024 * 1024;
+/** Numbers that one call reserves. */
+export const maxReserved = 2 ** 32;
+/** Entries of one page. */
+export const maxPageEntries = 1_000;
+/** Values and keys of one page, bytes; its first entry comes whatever its size. Well below an answer's bound. */
+export const maxPageBytes = 64 * 1024;
