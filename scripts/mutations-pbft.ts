@@ -204,6 +204,36 @@ const mutations: readonly Mutation[] = [
     find: 'if (proof.votes.length < quorumOf(group) || !distinctValidators(group, proof.votes))',
     replace: 'if (!distinctValidators(group, proof.votes))',
   },
+  {
+    name: 'who is further does not count for the view before',
+    file: 'view-change.ts',
+    find: 'filter(({ view }) => view >= state.view)',
+    replace: 'filter(({ view }) => view === state.view)',
+  },
+  {
+    name: 'f + 1 stuck replicas are not joined',
+    file: 'view-change.ts',
+    find: 'weak > 1 && wanting >= weak',
+    replace: 'weak > 1 && wanting < 0',
+  },
+  {
+    name: 'a checkpoint signed before what it covers is written down',
+    file: 'checkpoints.ts',
+    find: '    persistExecuted(turn, snapshot.head.seq);\n',
+    replace: '',
+  },
+  {
+    name: 'a batch learnt from others not written down',
+    file: 'checkpoints.ts',
+    find: 'slot.proposal?.digest === digest ? undefined',
+    replace: "digest !== '' ? undefined",
+  },
+  {
+    name: 'late parts of a state thrown away',
+    file: 'transfer.ts',
+    find: 'if (!good && !asked) return;',
+    replace: 'if (!asked) return;',
+  },
 ];
 
 const { values } = parseArgs({
