@@ -72,8 +72,50 @@ export interface MeshOptions<Custom = Record<string, Value>> {
     /** Nodes whose feeds are kept; further authors are refused. Default 1,024. */
     readonly maxNodes?: number;
   };
+  readonly coordination?: CoordinationOptions;
   /** Receives what a human should see and no event says. Default: nothing below `warn`, `warn` and `error` to stderr. */
   readonly logger?: Logger;
+}
+
+/**
+ * Who decides what must not be split: locks, elections, decisions, exclusive names. Without this option a node learns the validators of
+ * its mesh from its peers, with proof, and is a client of theirs.
+ */
+export interface CoordinationOptions {
+  /**
+   * Founds the group of this mesh: the node ids of its first validators, the same list at each of them (`ensureNodeKey` gives the id of a data directory).
+   * `'self'` stands for this node. On a node that is not among them it pins the founders, so that no peer can name others.
+   */
+  readonly validators?: readonly (NodeId | 'self')[];
+  /**
+   * How many validators may lie; at least 3f + 1 are needed. 0 means that they may only crash, and a majority decides (what others call Raft).
+   * Default: as many as the number of validators bears, ⌊(n − 1) / 3⌋.
+   */
+  readonly f?: number;
+  /** The only group to accept from peers: its id, 64 hex digits (`quorate validators`). Default: the one the peers name. */
+  readonly group?: string;
+  /**
+   * Whether a validator here keeps what it promised on disk, synced before it is sent. Default true, which needs `dataDir`. False: only in memory; a restarted process must
+   * not come back as the same validator, and is refused as one.
+   */
+  readonly durable?: boolean;
+  /** Deadline of an operation that names none, milliseconds. Default 10,000. */
+  readonly timeoutMs?: number;
+  /**
+   * `'vote'`: each validator's operator votes for a change of validators (`coordination.validators.add`). `'trust'`: this validator seconds every change that another has voted for; for
+   * meshes of one owner. Default `'vote'`.
+   */
+  readonly changes?: 'vote' | 'trust';
+  /** With `changes: 'trust'` everywhere: long-lived members become validators by themselves until there are so many. Default 0: never. */
+  readonly promoteUpTo?: number;
+  /** The state machines of the application; the same on every validator (`defineStateMachine`). Default none. */
+  readonly machines?: readonly DefinedStateMachine[];
+}
+
+/** What `defineStateMachine` gives, as far as the options care. */
+export interface DefinedStateMachine {
+  readonly name: string;
+  readonly version: number;
 }
 
 /** Anything with these four methods, e.g. `console` or a pino logger. */
@@ -101,7 +143,19 @@ export interface ResolvedOptions<Custom = Record<string, Value>> {
   readonly calls: Required<NonNullable<MeshOptions['calls']>>;
   readonly membership: Required<NonNullable<MeshOptions['membership']>>;
   readonly registry: Required<NonNullable<MeshOptions['registry']>>;
+  readonly coordination: ResolvedCoordination;
   readonly logger: Logger;
+}
+
+export interface ResolvedCoordination {
+  readonly validators: readonly (NodeId | 'self')[] | undefined;
+  readonly f: number | undefined;
+  readonly group: string | undefined;
+  readonly durable: boolean;
+  readonly timeoutMs: number;
+  readonly changes: 'vote' | 'trust';
+  readonly promoteUpTo: number;
+  readonly machines: readonly DefinedStateMachine[];
 }
 
 const silent = (): void => undefined;
@@ -183,6 +237,34 @@ const registry = v.strictObject({
   maxAgentsPerNode: v.optional(whole(1, 1_000_000), 10_000),
   maxNodes: v.optional(whole(1, 100_000), 1_024),
 });
+const nodeId = v.custom<NodeId>(
+  (input) => typeof input === 'string' && isNodeId(input),
+  'must be a node id (12D3KooW…)',
+);
+const coordination = v.strictObject({
+  validators: v.optional(
+    v.pipe(
+      v.array(
+        v.union([v.literal('self'), nodeId], "must be a node id (12D3KooW…) or 'self'"),
+        'must be a list of node ids',
+      ),
+      v.minLength(1, 'must name at least one validator'),
+    ),
+  ),
+  f: v.optional(whole(0, 21)),
+  group: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hex digits (quorate validators)'))),
+  durable: v.optional(v.boolean('must be true or false'), true),
+  timeoutMs: v.optional(within(1, 86_400_000), 10_000),
+  changes: v.optional(v.picklist(['vote', 'trust'], "must be 'vote' or 'trust'"), 'vote'),
+  promoteUpTo: v.optional(whole(0, 64), 0),
+  machines: v.optional(
+    v.array(
+      hasMethods('apply', 'initial') as v.GenericSchema<unknown, DefinedStateMachine>,
+      'must be a list of what defineStateMachine gives',
+    ),
+    [],
+  ),
+});
 
 const schema = v.strictObject({
   mode: v.optional(v.picklist(['local', 'cluster'], "must be 'local' or 'cluster'"), 'local'),
@@ -205,10 +287,7 @@ const schema = v.strictObject({
   ),
   allow: v.optional(
     v.pipe(
-      v.array(
-        v.custom<NodeId>((input) => typeof input === 'string' && isNodeId(input), 'must be a node id (12D3KooW…)'),
-        'must be a list of node ids',
-      ),
+      v.array(nodeId, 'must be a list of node ids'),
       v.minLength(1, 'must name at least one node: an empty list would refuse everybody'),
     ),
   ),
@@ -218,6 +297,7 @@ const schema = v.strictObject({
   calls: v.optional(calls, {}),
   membership: v.optional(membership, {}),
   registry: v.optional(registry, {}),
+  coordination: v.optional(coordination, {}),
   logger: v.optional(hasMethods('debug', 'info', 'warn', 'error') as v.GenericSchema<unknown, Logger>),
 });
 
@@ -235,12 +315,18 @@ export function resolveOptions<Custom>(options: MeshOptions<Custom>): ResolvedOp
       fields,
     });
   }
-  const { dataDir, networkKey, allow, metadata, logger, ...rest } = parsed.output;
+  const { dataDir, networkKey, allow, metadata, logger, coordination: agreement, ...rest } = parsed.output;
   return {
     ...rest,
     dataDir,
     networkKey: networkKey?.toLowerCase(),
     allow,
+    coordination: {
+      ...agreement,
+      validators: agreement.validators,
+      f: agreement.f,
+      group: agreement.group?.toLowerCase(),
+    },
     metadata: metadata as StandardSchemaV1<unknown, Custom> | undefined,
     logger: logger === undefined ? defaultLogger : unfailing(logger),
   };

@@ -196,7 +196,11 @@ export class ReplicaDriver {
     const { durable } = this.#parts.log;
     for (let first = this.#gated[0]; first !== undefined && first.needs <= durable; first = this.#gated[0]) {
       this.#gated.shift();
-      first.run();
+      try {
+        first.run();
+      } catch (error) {
+        this.#fail(error);
+      }
     }
   }
 

@@ -1,0 +1,116 @@
+/**
+ * A client's view of the events of the machine: one counts when f + 1 validators told it alike, since one of them is honest.
+ *
+ * Each validator tells the events of a topic in the order of the log, over one channel. So once an event counts, every earlier one of its topic that was told
+ * to this client by the same validators counts as well, and order is kept by dropping what comes late. What was told before a subscription reached enough
+ * validators is lost; the subscriber hears of a gap when it has, and reads.
+ */
+import type { NodeId } from '../../../node-id.ts';
+import { type Group, quorumOf, weakQuorumOf } from '../../pbft/group.ts';
+import type { Subscriber } from '../ordering.ts';
+import { Subscriptions } from '../subscriptions.ts';
+import type { GroupFrame } from './frames.ts';
+
+/** Events of one topic that some validator told and not yet enough of them; beyond it the oldest is dropped. */
+const maxOpen = 256;
+
+interface Topic {
+  /** The last event that counted. */
+  revision: number;
+  readonly subscribed: Set<NodeId>;
+  established: boolean;
+  /** Revision → validator → payload, compared as text. */
+  readonly told: Map<number, Map<NodeId, string>>;
+}
+
+export class EventFeed {
+  readonly #subscriptions: Subscriptions;
+  readonly #topics = new Map<string, Topic>();
+  readonly #send: (to: NodeId, frame: GroupFrame) => void;
+  #group: Group;
+
+  constructor(
+    group: Group,
+    send: (to: NodeId, frame: GroupFrame) => void,
+    onListenerError: (error: unknown, where: string) => void,
+  ) {
+    this.#group = group;
+    this.#send = send;
+    this.#subscriptions = new Subscriptions(onListenerError);
+  }
+
+  subscribe(name: string, subscriber: Subscriber): () => void {
+    const remove = this.#subscriptions.add(name, subscriber);
+    if (!this.#topics.has(name)) {
+      this.#topics.set(name, { revision: 0, subscribed: new Set(), established: false, told: new Map() });
+      for (const validator of this.#group.validators) this.#send(validator, { type: 'subscribe', topic: name });
+    }
+    return () => {
+      remove();
+      if (this.#subscriptions.has(name) || !this.#topics.delete(name)) return;
+      for (const validator of this.#group.validators) this.#send(validator, { type: 'unsubscribe', topic: name });
+    };
+  }
+
+  /** Who is to be told from now on. */
+  useGroup(group: Group): void {
+    this.#group = group;
+    for (const [name, topic] of this.#topics) {
+      topic.told.clear();
+      for (const validator of group.validators) {
+        if (!topic.subscribed.has(validator)) this.#send(validator, { type: 'subscribe', topic: name });
+      }
+    }
+    this.#subscriptions.gap();
+  }
+
+  /** The channel to a validator is new, or it forgot us: everything is asked of it again. */
+  resubscribe(validator: NodeId): void {
+    if (!this.#group.validators.includes(validator)) return;
+    for (const [name, topic] of this.#topics) {
+      topic.subscribed.delete(validator);
+      this.#send(validator, { type: 'subscribe', topic: name });
+    }
+  }
+
+  onFrame(from: NodeId, frame: GroupFrame): void {
+    if (!this.#group.validators.includes(from)) return;
+    if (frame.type === 'gap') this.#subscriptions.gap();
+    else if (frame.type === 'subscribed') this.#onSubscribed(from, frame.topic);
+    else if (frame.type === 'event') this.#onEvent(from, frame.topic, frame.revision, frame.payload);
+  }
+
+  stop(): void {
+    this.#subscriptions.clear();
+    this.#topics.clear();
+  }
+
+  #onSubscribed(from: NodeId, name: string): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    topic.subscribed.add(from);
+    // A quorum tells: f of it may lie or die, and f + 1 are left.
+    const enough = topic.subscribed.size >= Math.min(quorumOf(this.#group), this.#group.validators.length);
+    if (!enough || topic.established) return;
+    topic.established = true;
+    this.#subscriptions.gap(name);
+  }
+
+  #onEvent(from: NodeId, name: string, revision: number, payload: Uint8Array): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined || revision <= topic.revision) return;
+    const told = topic.told.get(revision) ?? new Map<NodeId, string>();
+    topic.told.set(revision, told);
+    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('latin1');
+    told.set(from, text);
+    let alike = 0;
+    for (const other of told.values()) if (other === text) alike++;
+    if (alike >= weakQuorumOf(this.#group)) {
+      topic.revision = revision;
+      for (const open of [...topic.told.keys()]) if (open <= revision) topic.told.delete(open);
+      this.#subscriptions.deliver(name, payload);
+    } else if (topic.told.size > maxOpen) {
+      topic.told.delete(topic.told.keys().next().value as number);
+    }
+  }
+}

@@ -1,0 +1,621 @@
+/**
+ * Order by the validators of the mesh. Every node is a client of theirs; a node that is one of them also runs a replica, in this process.
+ *
+ * Which group that is comes from the options, from an earlier start, or from peers (`learning.ts`); who rules now is then learnt with proof. Until a group is
+ * known, whatever is asked waits, and ends with `NO_VALIDATORS` at its deadline.
+ */
+import type { Clock } from '../../../clock.ts';
+import { QuorateError } from '../../../errors.ts';
+import type { Identity } from '../../../identity.ts';
+import type { NodeId } from '../../../node-id.ts';
+import type { Network } from '../../../p2p/network.ts';
+import { ClientDriver } from '../../pbft/driver/client-driver.ts';
+import { PeerLinks } from '../../pbft/driver/links.ts';
+import { SignatureVerifier } from '../../pbft/driver/verifier.ts';
+import type { WriteAheadLog } from '../../pbft/driver/write-ahead-log.ts';
+import type { ReplicaEvent } from '../../pbft/effects.ts';
+import { decodeMessage, encodeMessage } from '../../pbft/encoding.ts';
+import { type Group, isValidator, weakQuorumOf } from '../../pbft/group.ts';
+import { messageNumbers } from '../../pbft/messages.ts';
+import { createReplica } from '../../pbft/state.ts';
+import type { Certificate } from '../certificates/certificate.ts';
+import { statementBytes } from '../certificates/statement.ts';
+import { verifyCertificate } from '../certificates/verify.ts';
+import { type CoordinationMachine, orderedRead } from '../machine/machine.ts';
+import type { Ordering, OrderingOptions, ReadConsistency, Subscriber } from '../ordering.ts';
+import { defineGroup, encodeDefinition, type GroupDefinition } from './definition.ts';
+import { EventFeed } from './event-feed.ts';
+import { decodeGroupFrame, encodeGroupFrame, type GroupFrame, groupProtocol, maxGroupFrameBytes } from './frames.ts';
+import { InboundBudget } from './inbound-budget.ts';
+import { acceptable, GroupLearning, idOf } from './learning.ts';
+import { Questions } from './questions.ts';
+import { Validator } from './validator.ts';
+
+export const pbftProtocol = '/quorate/pbft/1';
+/** A new view of seven validators with full windows has about 3 MB; larger messages are not sent. */
+const maxPbftFrameBytes = 16 << 20;
+
+export interface GroupOptions {
+  /** The founders, the same at each of them; undefined: learnt from peers. */
+  readonly founders: { readonly validators: readonly NodeId[]; readonly f: number } | undefined;
+  /** Hexadecimal id of the only group to accept from peers. */
+  readonly pinned: string | undefined;
+  /** How long anything takes at most that names no deadline. */
+  readonly timeoutMs: number;
+  /** Second every change of validators that another validator has voted for. */
+  readonly trustChanges: boolean;
+}
+
+/** What is kept of the group between starts. */
+export interface GroupMemory {
+  load(): Promise<Uint8Array | undefined>;
+  save(definition: Uint8Array): Promise<void>;
+}
+
+export interface GroupOrderingParts {
+  readonly identity: Identity;
+  readonly meshName: string;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly ensureConnected: (peer: NodeId, signal?: AbortSignal) => Promise<void>;
+  readonly makeMachine: () => CoordinationMachine;
+  /** The log of this node as a validator; rejects when it may not or cannot have one. */
+  readonly openLog: (definition: GroupDefinition) => Promise<WriteAheadLog>;
+  readonly memory: GroupMemory;
+  /** Default: one of its own. */
+  readonly verifier?: SignatureVerifier;
+  readonly options: GroupOptions;
+  readonly onMisbehaviour: (peer: NodeId, reason: string) => void;
+  readonly onListenerError: (error: unknown, where: string) => void;
+  readonly log: (level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>) => void;
+  readonly onEvent: (event: GroupEvent) => void;
+}
+
+export type GroupEvent =
+  | { readonly kind: 'learned'; readonly definition: GroupDefinition }
+  | { readonly kind: 'group'; readonly group: Group }
+  | { readonly kind: 'replica'; readonly event: ReplicaEvent }
+  | { readonly kind: 'failed'; readonly error: QuorateError };
+
+export interface Health {
+  readonly epoch: number;
+  readonly view: number;
+  readonly active: boolean;
+  readonly executed: number;
+  readonly stable: number;
+  readonly logBytes: number;
+}
+
+type Certified = Extract<GroupFrame, { type: 'certified' }>;
+
+/** What no honest peer sends. The others can come of a change of validators. */
+const violations: ReadonlySet<string> = new Set([
+  'too-large',
+  'malformed',
+  'impersonation',
+  'bad-digest',
+  'bad-certificate',
+  'bad-signature',
+]);
+
+export class GroupOrdering implements Ordering {
+  readonly #parts: GroupOrderingParts;
+  readonly #verifier: SignatureVerifier;
+  readonly #budget: InboundBudget;
+  readonly #messages: PeerLinks;
+  readonly #frames: PeerLinks;
+  readonly #certificates: Questions<Certified>;
+  readonly #health: Questions<Health>;
+  readonly #learning: GroupLearning;
+  readonly #stopping = new AbortController();
+  readonly #known: Promise<void>;
+  #tellKnown: () => void = () => undefined;
+  #definition: GroupDefinition | undefined;
+  #client: ClientDriver | undefined;
+  #events: EventFeed | undefined;
+  #validator: Validator | undefined;
+  #log: WriteAheadLog | undefined;
+  #startingValidator: Promise<void> | undefined;
+  /** The last proof that led to other validators, for those who ask. */
+  #catchUp: Uint8Array | undefined;
+  #failure: QuorateError | undefined;
+  readonly #unsubscribe: (() => void)[] = [];
+  readonly refused = new Map<string, number>();
+
+  /** To be made before the network starts. */
+  constructor(parts: GroupOrderingParts) {
+    this.#parts = parts;
+    const { network, clock, ensureConnected } = parts;
+    this.#verifier = parts.verifier ?? new SignatureVerifier();
+    this.#budget = new InboundBudget(clock);
+    this.#certificates = new Questions(clock);
+    this.#health = new Questions(clock);
+    this.#known = new Promise((resolve) => {
+      this.#tellKnown = resolve;
+    });
+    this.#messages = new PeerLinks({
+      network,
+      clock,
+      ensureConnected,
+      protocol: pbftProtocol,
+      maxFrameBytes: maxPbftFrameBytes,
+      onMessage: (from, bytes) => this.#onMessage(from, bytes),
+      // A validator that died is noticed by its broken channel: try it at once, and suspect it when that fails.
+      onClosed: (peer) => {
+        if (this.#isValidator(peer)) this.#messages.probe(peer);
+      },
+      onUnreachable: (peer) => this.#validator?.unreachable(peer),
+    });
+    this.#frames = new PeerLinks({
+      network,
+      clock,
+      ensureConnected,
+      protocol: groupProtocol,
+      maxFrameBytes: maxGroupFrameBytes,
+      onMessage: (from, bytes) => this.#onFrame(from, bytes),
+      onOpened: (peer) => this.#events?.resubscribe(peer),
+      onClosed: (peer) => {
+        if (this.#isValidator(peer)) this.#frames.probe(peer);
+      },
+      onGone: (peer) => this.#validator?.forget(peer),
+    });
+    this.#learning = new GroupLearning({
+      meshName: parts.meshName,
+      pinned: parts.options.pinned,
+      clock,
+      onLearned: (definition, from) => {
+        parts.log('info', `Learned the validators of this mesh from ${from.join(', ')}.`, { group: idOf(definition) });
+        void this.#remember(definition);
+        this.#open(definition);
+      },
+      onConflict: (message) => parts.log('error', message),
+    });
+  }
+
+  get self(): NodeId {
+    return this.#parts.identity.id;
+  }
+
+  /**
+   * Founds or finds the group. Resolves when this node's replica runs, if it has one; a group still to be learnt is not waited for.
+   * Rejects when this node must be a validator and cannot.
+   */
+  async start(): Promise<void> {
+    const { options, meshName, network, memory } = this.#parts;
+    this.#unsubscribe.push(network.on('peer:connected', ({ peer }) => this.#ask(peer)));
+    const { founders } = options;
+    const definition =
+      founders === undefined
+        ? acceptable((await memory.load()) ?? new Uint8Array(0), meshName, options.pinned)
+        : defineGroup(meshName, founders.validators, founders.f);
+    if (definition === undefined) {
+      for (const peer of network.peers()) this.#ask(peer);
+      return;
+    }
+    if (founders !== undefined) await this.#remember(definition);
+    this.#open(definition);
+    await this.#startingValidator;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async submit(command: Uint8Array, options: OrderingOptions = {}): Promise<Uint8Array> {
+    const { client, timeoutMs } = await this.#ready(options);
+    return client.submit(command, { timeoutMs, signal: options.signal });
+  }
+
+  async query(
+    query: Uint8Array,
+    options: OrderingOptions & { readonly consistency?: ReadConsistency } = {},
+  ): Promise<Uint8Array> {
+    const { client, timeoutMs } = await this.#ready(options);
+    const local = options.consistency === 'local';
+    if (local && this.#validator !== undefined) return this.#validator.query(query);
+    return client.read(query, local ? undefined : orderedRead(query), { timeoutMs, signal: options.signal });
+  }
+
+  subscribe(topic: string, subscriber: Subscriber): () => void {
+    if (this.#events !== undefined) return this.#events.subscribe(topic, subscriber);
+    // No group is known yet; the subscription is made when one is.
+    let remove: (() => void) | undefined;
+    let wanted = true;
+    void this.#known.then(() => {
+      if (wanted) remove = this.#events?.subscribe(topic, subscriber);
+    });
+    return () => {
+      wanted = false;
+      remove?.();
+    };
+  }
+
+  async certify(query: Uint8Array, options: OrderingOptions = {}): Promise<Certificate> {
+    const { client, definition, timeoutMs } = await this.#ready(options);
+    const { group } = client;
+    const needed = weakQuorumOf(group);
+    const { result, answers } = await this.#certificates.put(
+      group.validators,
+      (id) => this.#tellAll(group, { type: 'certify', id, query }),
+      (given) => assemble(definition, query, given, needed, this.#verifier),
+      { timeoutMs, signal: options.signal },
+    );
+    if (result !== undefined) return result;
+    const open = [...answers.values()].filter(({ statement }) => statement === undefined).length;
+    if (open >= needed) {
+      throw new QuorateError('NOT_SETTLED', 'There is nothing to certify yet: the result is open, or unknown.');
+    }
+    const silent = group.validators.filter((id) => !answers.has(id));
+    throw new QuorateError(
+      'NO_QUORUM',
+      `A certificate needs ${needed} equal signatures; ${silent.join(', ') || 'nobody'} did not answer.`,
+      { validators: group.validators, f: group.f, needed, answering: [...answers.keys()], silent },
+    );
+  }
+
+  /** Votes for other validators as one of the present ones. Gives the sequence after which they rule, 0 while votes are missing. */
+  async reconfigure(validators: readonly NodeId[], f: number, options: OrderingOptions = {}): Promise<number> {
+    const { client, timeoutMs } = await this.#ready(options);
+    return client.reconfigure(validators, f, { timeoutMs, signal: options.signal });
+  }
+
+  /** How each validator is doing; undefined for those that do not answer. */
+  async health(options: OrderingOptions = {}): Promise<ReadonlyMap<NodeId, Health | undefined>> {
+    const { client, timeoutMs } = await this.#ready(options);
+    const { validators } = client.group;
+    const { answers } = await this.#health.put(
+      validators,
+      (id) => this.#tellAll(client.group, { type: 'health', id }),
+      () => undefined,
+      { timeoutMs, signal: options.signal },
+    );
+    return new Map(validators.map((id) => [id, answers.get(id)]));
+  }
+
+  /** The group as far as it is known here. */
+  get definition(): GroupDefinition | undefined {
+    return this.#definition;
+  }
+
+  get group(): Group | undefined {
+    return this.#client?.group;
+  }
+
+  /** The replica of this process, if it is a validator. */
+  get validator(): Validator | undefined {
+    return this.#validator;
+  }
+
+  /** Why the validator of this process has stopped. */
+  get failure(): QuorateError | undefined {
+    return this.#failure;
+  }
+
+  get pending(): number {
+    return this.#client?.pending ?? 0;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort(new QuorateError('STOPPED', 'This mesh has stopped; create another.'));
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#learning.stop();
+    this.#client?.stop();
+    this.#events?.stop();
+    await this.#startingValidator;
+    this.#validator?.stop();
+    this.#messages.stop();
+    this.#frames.stop();
+    await this.#log?.close();
+  }
+
+  // The group.
+
+  async #remember(definition: GroupDefinition): Promise<void> {
+    try {
+      await this.#parts.memory.save(encodeDefinition(definition));
+    } catch (error) {
+      this.#parts.onListenerError(error, 'noting the group of validators');
+    }
+  }
+
+  #open(definition: GroupDefinition): void {
+    if (this.#definition !== undefined || this.#stopping.signal.aborted) return;
+    const { identity, clock, onListenerError } = this.#parts;
+    this.#definition = definition;
+    const { name, founders, parameters } = definition;
+    // A replica that never runs, for what everybody derives from the founding state.
+    const application = this.#parts.makeMachine();
+    const { context } = createReplica({
+      self: this.self,
+      sign: identity.sign,
+      name,
+      founders,
+      parameters,
+      application,
+    });
+    this.#client = new ClientDriver({
+      self: this.self,
+      sign: this.#sign,
+      context,
+      group: founders,
+      clock,
+      verifier: this.#verifier,
+      send: (to, bytes) => this.#messages.send(to, bytes),
+      onRefused: (from, verdict) => this.#onRefused(from, verdict),
+      onGroup: (group) => this.#onGroup(group),
+    });
+    this.#events = new EventFeed(
+      founders,
+      (to, frame) => this.#frames.send(to, encodeGroupFrame(frame)),
+      onListenerError,
+    );
+    this.#parts.onEvent({ kind: 'learned', definition });
+    this.#tellKnown();
+    if (isValidator(founders, this.self)) this.#startValidator(definition);
+  }
+
+  #onGroup(group: Group): void {
+    this.#events?.useGroup(group);
+    this.#parts.onEvent({ kind: 'group', group });
+    if (isValidator(group, this.self) && this.#definition !== undefined) this.#startValidator(this.#definition);
+  }
+
+  #startValidator(definition: GroupDefinition): void {
+    if (this.#validator !== undefined || this.#startingValidator !== undefined) return;
+    this.#startingValidator = this.#runValidator(definition).catch((error: unknown) => {
+      const failure = error instanceof QuorateError ? error : failed(error);
+      this.#onFailed(failure);
+    });
+  }
+
+  async #runValidator(definition: GroupDefinition): Promise<void> {
+    const { identity, clock, onEvent } = this.#parts;
+    const log = await this.#parts.openLog(definition);
+    this.#log = log;
+    if (this.#stopping.signal.aborted) return;
+    const validator = new Validator({
+      definition,
+      identity,
+      sign: this.#sign,
+      machine: this.#parts.makeMachine(),
+      log,
+      clock,
+      verifier: this.#verifier,
+      send: (to, bytes) => this.#messages.send(to, bytes),
+      tell: (to, frame) => this.#frames.send(to, encodeGroupFrame(frame)),
+      submit: (command) => this.submit(command),
+      onRefused: (from, verdict) => this.#onRefused(from, verdict),
+      onFailed: (error) => this.#onFailed(error),
+      onEvent: (event) => {
+        this.#onReplicaEvent(event);
+        onEvent({ kind: 'replica', event });
+      },
+    });
+    this.#validator = validator;
+    validator.start();
+  }
+
+  #onReplicaEvent(event: ReplicaEvent): void {
+    if (event.kind !== 'executed' || !this.#parts.options.trustChanges) return;
+    for (const { request } of event.results) {
+      const { operation, client } = request;
+      if (operation.kind !== 'reconfigure' || client === this.self) continue;
+      if (this.#validator?.nextGroup !== undefined || !this.#isValidator(client) || !this.#isValidator(this.self))
+        continue;
+      this.reconfigure(operation.validators, operation.f).catch((error: unknown) => {
+        this.#parts.onListenerError(error, 'seconding a change of validators');
+      });
+    }
+  }
+
+  #onFailed(error: QuorateError): void {
+    this.#failure = error;
+    this.#validator?.stop();
+    this.#validator = undefined;
+    this.#parts.onEvent({ kind: 'failed', error });
+  }
+
+  /** What this node signed it need not check when it comes back. */
+  readonly #sign = (bytes: Uint8Array): Uint8Array => {
+    const signature = this.#parts.identity.sign(bytes);
+    this.#verifier.remember({ signer: this.self, bytes, signature });
+    return signature;
+  };
+
+  #isValidator(peer: NodeId): boolean {
+    return this.group?.validators.includes(peer) === true;
+  }
+
+  async #ready(
+    options: OrderingOptions,
+  ): Promise<{ client: ClientDriver; definition: GroupDefinition; timeoutMs: number }> {
+    const { clock, options: defaults } = this.#parts;
+    const timeoutMs = options.timeoutMs ?? defaults.timeoutMs;
+    options.signal?.throwIfAborted();
+    this.#stopping.signal.throwIfAborted();
+    if (this.#client !== undefined && this.#definition !== undefined) {
+      return { client: this.#client, definition: this.#definition, timeoutMs };
+    }
+    const began = clock.now();
+    await this.#untilKnown(timeoutMs, options.signal);
+    const left = Math.max(1, timeoutMs - (clock.now() - began));
+    return this.#ready({ ...options, timeoutMs: left });
+  }
+
+  #untilKnown(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const stopping = this.#stopping.signal;
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        timer.cancel();
+        signal?.removeEventListener('abort', onAbort);
+        stopping.removeEventListener('abort', onStop);
+        settle();
+      };
+      const onAbort = (): void => end(() => reject(signal?.reason));
+      const onStop = (): void => end(() => reject(stopping.reason));
+      const timer = this.#parts.clock.after(timeoutMs, () => end(() => reject(noValidators(this.#learning.asked))));
+      signal?.addEventListener('abort', onAbort, { once: true });
+      stopping.addEventListener('abort', onStop, { once: true });
+      void this.#known.then(() => end(resolve));
+    });
+  }
+
+  // The network.
+
+  #ask(peer: NodeId): void {
+    if (this.#definition === undefined) this.#frames.send(peer, encodeGroupFrame({ type: 'which' }));
+  }
+
+  #tellAll(group: Group, frame: GroupFrame): void {
+    const bytes = encodeGroupFrame(frame);
+    for (const validator of group.validators) this.#frames.send(validator, bytes);
+  }
+
+  #onMessage(from: NodeId, bytes: Uint8Array): void {
+    const number = bytes[0] ?? 0;
+    if (from !== this.self && !this.#budget.allows(from, number)) {
+      this.#count('agreement: over its rate');
+      return;
+    }
+    if (number === messageNumbers.reply || number === messageNumbers.readReply) {
+      this.#client?.receive(from, bytes);
+      return;
+    }
+    if (number === messageNumbers.catchUp) {
+      const before = this.group;
+      this.#client?.receive(from, bytes);
+      if (this.group !== before) this.#catchUp = bytes.slice();
+    }
+    if (this.#validator !== undefined) this.#validator.receive(from, bytes);
+    else if (number === messageNumbers.status) this.#onStatus(from, bytes);
+  }
+
+  /** Validators of a later epoch tell those they have just elected, who may not know yet. */
+  #onStatus(from: NodeId, bytes: Uint8Array): void {
+    const { definition, group } = { definition: this.#definition, group: this.group };
+    if (definition === undefined || group === undefined) return;
+    const decoded = decodeMessage(bytes, definition.parameters);
+    if (typeof decoded === 'string' || decoded.message.type !== 'status') return;
+    if (decoded.message.epoch <= group.epoch) return;
+    const nothing = { view: 0, active: true, suspects: false, stable: 0, executed: 0, viewChanges: [], slots: [] };
+    this.#messages.send(from, encodeMessage({ type: 'status', epoch: group.epoch, ...nothing }));
+  }
+
+  #onFrame(from: NodeId, bytes: Uint8Array): void {
+    const frame = decodeGroupFrame(bytes);
+    if (frame === undefined) {
+      this.#onRefused(from, 'malformed');
+      return;
+    }
+    switch (frame.type) {
+      case 'which':
+        this.#tellGroup(from);
+        break;
+      case 'group':
+        if (frame.definition !== undefined && this.#definition === undefined) {
+          if (!this.#learning.hear(from, frame.definition)) this.#count('coordination: another group');
+        }
+        if (frame.catchUp !== undefined) this.#client?.receive(from, frame.catchUp);
+        break;
+      case 'certified':
+        this.#certificates.answer(from, frame.id, frame);
+        break;
+      case 'healthy':
+        this.#health.answer(from, frame.id, frame);
+        break;
+      case 'subscribed':
+      case 'event':
+      case 'gap':
+        this.#events?.onFrame(from, frame);
+        break;
+      default:
+        this.#validator?.onFrame(from, frame);
+    }
+  }
+
+  #tellGroup(peer: NodeId): void {
+    const catchUp = this.#validator?.catchUp() ?? this.#catchUp;
+    const definition = this.#definition === undefined ? undefined : encodeDefinition(this.#definition);
+    const frame: GroupFrame = {
+      type: 'group',
+      ...(definition === undefined ? {} : { definition }),
+      ...(catchUp === undefined ? {} : { catchUp }),
+    };
+    this.#frames.send(peer, encodeGroupFrame(frame));
+  }
+
+  #onRefused(from: NodeId, verdict: string): void {
+    this.#count(`agreement: ${verdict}`);
+    if (violations.has(verdict) && from !== this.self) this.#parts.onMisbehaviour(from, `agreement: ${verdict}`);
+  }
+
+  #count(reason: string): void {
+    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+  }
+}
+
+/**
+ * A certificate out of what the validators said, or undefined. Liars may be among them: bad signatures are left out, and of the ways from the founders that were
+ * shown the first that proves it is taken.
+ */
+function assemble(
+  definition: GroupDefinition,
+  query: Uint8Array,
+  answers: ReadonlyMap<NodeId, Certified>,
+  needed: number,
+  verifier: SignatureVerifier,
+): Certificate | undefined {
+  for (const { epoch, statement, succession } of answers.values()) {
+    if (statement === undefined) continue;
+    const bytes = statementBytes(definition.id, epoch, query, statement);
+    const signatures: { validator: NodeId; signature: Uint8Array }[] = [];
+    for (const [validator, other] of answers) {
+      const same = other.epoch === epoch && other.statement !== undefined && equal(other.statement, statement);
+      if (
+        same &&
+        other.signature !== undefined &&
+        verifier.verify({ signer: validator, bytes, signature: other.signature })
+      ) {
+        signatures.push({ validator, signature: other.signature });
+      }
+    }
+    if (signatures.length < needed) continue;
+    const certificate = {
+      group: definition.id,
+      epoch,
+      query,
+      statement,
+      signatures: signatures.slice(0, needed),
+      succession,
+    };
+    if (isProven(certificate, definition)) return certificate;
+  }
+  return undefined;
+}
+
+function isProven(certificate: Certificate, { name, founders, parameters }: GroupDefinition): boolean {
+  try {
+    verifyCertificate(certificate, { name, validators: founders.validators, f: founders.f, parameters });
+    return true;
+  } catch {
+    return false; // A liar's way from the founders; another validator shows a true one.
+  }
+}
+
+const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+function noValidators(asked: readonly NodeId[]): QuorateError {
+  return new QuorateError(
+    'NO_VALIDATORS',
+    'This mesh has no validators that this node knows of. Found a group by `coordination: { validators: [...] }` on the founders, or check that a bootstrap peer belongs to a mesh that has one.',
+    { asked },
+  );
+}
+
+function failed(error: unknown): QuorateError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new QuorateError(
+    'VALIDATOR_FAILED',
+    `The validator of this process cannot run: ${why}`,
+    { reason: why },
+    { cause: error },
+  );
+}
