@@ -27,8 +27,9 @@ export interface LogFiles {
 const readChunkBytes = 64 << 20;
 
 /**
- * Linux writes and syncs in one call, so a commit waits for one trip to the thread pool instead of two: measured 121 to 145 µs
- * instead of 135 to 161. Blocking calls take 95 to 100, and stop everything else on a slow disk. Elsewhere
+ * Linux writes and syncs in one call, so a commit waits for one trip to the thread pool instead of two: measured
+ * 121 to 145 µs instead of 135 to 161. Blocking calls take 95 to 100 on an idle machine; but with busy neighbours 1.8 to
+ * 3.5 ms, since who has used its share of the processor waits when it wakes, and on a slow disk everything stops. Elsewhere
  * `fdatasync` is asked, which on macOS also empties the cache of the disk, as O_DSYNC does not.
  */
 const writesAreSynced = process.platform === 'linux';

@@ -120,6 +120,19 @@ describe('the log on disk', () => {
     }
   });
 
+  it('refuses, after a close, what a crash could have lost', async () => {
+    const file = join(directory, 'pbft.log');
+    const log = await openFileLog(directory, groupId, small);
+    log.append(proposal(1, 2_000));
+    await log.close();
+    const content = await readFile(file);
+    await writeFile(file, content.fill(0, 1_024, 1_536));
+    await expect(openFileLog(directory, groupId, small)).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+      data: { file, offset: 512, reason: expect.stringContaining('shows that it was on disk') },
+    });
+  });
+
   it('says what is wrong with the directory', async () => {
     await writeFile(join(directory, 'file'), '');
     await expect(openFileLog(join(directory, 'file'), groupId)).rejects.toMatchObject({
@@ -265,6 +278,30 @@ describe('a failing disk', () => {
     while (await lifeWithFault(failing, code, kept)) failing++;
     // The life includes compactions: each has a file, a directory and a name that can fail.
     expect(failing).toBeGreaterThan(30);
+  });
+
+  it('promises nothing more once a compaction failed, though the write under way succeeds', async () => {
+    const files = new CrashingFiles();
+    const log = await opened(files);
+    const told = listening(log);
+    for (let seq = 1; seq <= 12; seq++) log.append(proposal(seq, 300));
+    log.append(checkpoint(12));
+    await idle();
+    await files.step();
+    // The compaction has begun.
+    expect(files.pending.map(({ type }) => type)).toEqual(['create']);
+    log.append(proposal(13));
+    await idle();
+    expect(files.pending.map(({ type }) => type)).toEqual(['create', 'write']);
+    files.take(0).fail(systemError('ENOSPC'));
+    await files.settle();
+    expect(told.failed.map(({ data }) => data['code'])).toEqual(['ENOSPC']);
+    expect(told.durable).toEqual([13]);
+    expect(log.durable).toBe(13);
+    const closing = log.close();
+    await files.settle();
+    await closing;
+    expect(lines((await opened(files.killed())).recovered).length).toBeGreaterThanOrEqual(13);
   });
 
   it('does not believe what it reads back after a failed sync until it has written it anew', async () => {
