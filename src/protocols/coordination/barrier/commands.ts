@@ -10,12 +10,12 @@ export const maxReports = 32;
 
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Names one generation of one barrier: a barrier that was forgotten and made anew has another epoch. */
-const atSchema = v.strictObject({ id: nameSchema, epoch: positive, generation: positive });
+export const atSchema = v.strictObject({ id: nameSchema, epoch: positive, generation: positive });
 export type GenerationRef = v.InferOutput<typeof atSchema>;
 
 const sized = (bytes: number) =>
   v.pipe(
-    v.instance(Uint8Array),
+    v.custom<Uint8Array>((value) => value instanceof Uint8Array, 'no bytes'),
     v.check((value) => value.length === bytes, `not ${bytes} bytes`),
   );
 export const nonceSchema = sized(16);

@@ -258,7 +258,7 @@ const announcement = (barrier: Generations, outcome: Outcome): Value => ({
 });
 
 function stateValue(barrier: Generations, generation: number): { [key: string]: Value } {
-  if (generation >= barrier.generation) return { state: 'open' };
+  if (generation >= barrier.generation) return { state: 'gathering' };
   const ended = barrier.endedOf(generation);
   return ended === undefined ? { state: 'forgotten' } : { state: 'over', outcome: ended.outcome };
 }
