@@ -124,7 +124,8 @@ function expectOrder<State, Input, Output>(
 describe.each([
   caseOf('register with consecutive versions', registerModel({ versions: 'consecutive' }), register),
   caseOf('register with rising versions', registerModel(), register),
-  caseOf('register without versions', registerModel(), plainRegister),
+  caseOf('register without versions', registerModel({ versions: 'none' }), plainRegister),
+  caseOf('register whose versions nobody is told', registerModel(), plainRegister),
   caseOf('lock', lockModel(), lock),
   caseOf('lock with slack', lockModel({ slackMs: 10 }), lock),
   caseOf('exclusive name', nameModel(), name),

@@ -42,7 +42,7 @@ const defaultOptions: Required<MinimiseOptions> = {
 };
 
 /** Returns that are kept before the contradiction when what is older is replaced by its state. */
-const keptBefore = 12;
+const keptBefore = 20;
 
 interface Candidate<State, Input, Output> {
   readonly start: State;
@@ -50,7 +50,7 @@ interface Candidate<State, Input, Output> {
   readonly context: History<Input, Output>;
 }
 
-/** The contradiction in one object's operations; undefined when within the budget of one try there is none. */
+/** The contradiction in one object's operations; undefined when `checkHistory` finds none within its usual budget. */
 export function minimise<State, Input, Output>(
   model: Model<State, Input, Output>,
   operations: History<Input, Output>,
@@ -76,16 +76,17 @@ class Minimiser<State, Input, Output> {
       core: operations.filter(({ outcome }) => outcome.kind === 'ok'),
       context: operations.filter(({ outcome }) => outcome.kind === 'info'),
     };
-    const found = this.#contradiction(whole);
+    const found = this.#contradiction(whole, true);
     if (found === undefined) return undefined;
-    const ended = this.#withoutLater(whole, found);
+    const near = this.#fromLaterState(whole, found.narrows);
+    const ended = this.#withoutLater(near, found);
     const effects = this.#withoutObservers(ended);
-    const later = this.#fromLaterState(effects);
+    const later = this.#fromLaterState(effects, this.#contradiction(effects)?.narrows ?? []);
     const small = this.#withoutAnswers(later);
     const { start, core, context } = this.#withoutContext(small);
     const violation = this.#contradiction({ start, core, context }, true)!;
     const leftOut = operations.length - core.length - context.length;
-    return { start, startsLater: later !== effects, core, context, leftOut, violation };
+    return { start, startsLater: near !== whole || later !== effects, core, context, leftOut, violation };
   }
 
   /** The violation this candidate is, unless it takes too much to find out. */
@@ -128,8 +129,10 @@ class Minimiser<State, Input, Output> {
     return { ...candidate, core: candidate.core.filter((one) => !observes(one) || kept.has(one)), context };
   }
 
-  #fromLaterState(candidate: Candidate<State, Input, Output>): Candidate<State, Input, Output> {
-    const narrows = this.#contradiction(candidate)?.narrows ?? [];
+  #fromLaterState(
+    candidate: Candidate<State, Input, Output>,
+    narrows: Violation<State, Input, Output>['narrows'],
+  ): Candidate<State, Input, Output> {
     const isCore = new Set(candidate.core);
     for (const { state, rest } of narrows) {
       // The search was given copies of the context, and the originals of the core.

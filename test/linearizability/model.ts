@@ -28,6 +28,8 @@ export interface Model<State, Input, Output> {
   fingerprint(state: State): string;
   /** True only when the attempt is impossible in this state and in every one that can follow: cuts the search short. */
   never?(state: State, attempt: Attempt<Input, Output>): boolean;
+  /** True only when the attempt is possible in every state and leaves the same one behind: a write. Cuts the search short. */
+  blind?(attempt: Attempt<Input, Output>): boolean;
   /** True only when whatever is possible after this attempt is possible without it, too: a read, a refusal. */
   observes(attempt: Attempt<Input, Output>): boolean;
   describe(attempt: Attempt<Input, Output>): string;

@@ -10,6 +10,8 @@
  * three things keep them cheap. One that changes nothing is not tried. Of those that ask the same only the earliest is. And
  * a configuration that has used more of them than one visited before, and is otherwise equal, can do nothing that the other cannot.
  *
+ * Operations that only observe, the most by far, need no search either: one takes effect as soon as its answer is right.
+ *
  * The order of the search is best first: the furthest return, but each operation of unknown outcome used counts as some returns less,
  * so that a wrong turn a moment ago is corrected before unknown outcomes are called upon to explain it.
  *
@@ -60,6 +62,8 @@ const maxStatesReported = 8;
 interface Entry<Input, Output> {
   readonly operation: Operation<Input, Output>;
   readonly attempt: Attempt<Input, Output>;
+  readonly observes: boolean;
+  readonly blind: boolean;
 }
 
 /** Operations that returned, by return; those of unknown outcome, by invocation. */
@@ -84,6 +88,8 @@ interface Configuration<State, Input, Output> {
   readonly usedCount: number;
   readonly state: State;
   readonly fingerprint: string;
+  /** An operation of unknown outcome was the last to take effect: pointless unless the next depends on it. */
+  readonly isGuess: boolean;
   readonly last: Operation<Input, Output> | undefined;
   readonly before: Configuration<State, Input, Output> | undefined;
 }
@@ -100,11 +106,17 @@ export function search<State, Input, Output>(
   initial: State,
   budget: Budget,
 ): Verdict<State, Input, Output> {
-  return new Search(model, planOf(operations), budget).run(initial);
+  return new Search(model, planOf(model, operations), budget).run(initial);
 }
 
-function planOf<Input, Output>(operations: History<Input, Output>): Plan<Input, Output> {
-  const entries = operations.map((operation) => ({ operation, attempt: attemptOf(operation) }));
+function planOf<State, Input, Output>(
+  model: Model<State, Input, Output>,
+  operations: History<Input, Output>,
+): Plan<Input, Output> {
+  const entries = operations.map((operation) => {
+    const attempt = attemptOf(operation);
+    return { operation, attempt, observes: model.observes(attempt), blind: model.blind?.(attempt) ?? false };
+  });
   const known = entries
     .filter(({ operation }) => operation.outcome.kind === 'ok')
     .toSorted((a, b) => a.attempt.returnedAt - b.attempt.returnedAt);
@@ -162,13 +174,14 @@ class Search<State, Input, Output> {
   }
 
   run(initial: State): Verdict<State, Input, Output> {
-    this.#arrive({
+    this.#enter({
       position: 0,
       effective: 0n,
       used: 0n,
       usedCount: 0,
       state: initial,
       fingerprint: this.#model.fingerprint(initial),
+      isGuess: false,
       last: undefined,
       before: undefined,
     });
@@ -190,20 +203,25 @@ class Search<State, Input, Output> {
     const candidates = open[from.position]!.filter(
       (index) => (from.effective & (1n << BigInt(index - from.position))) === 0n,
     );
-    const { never } = this.#model;
-    if (never !== undefined && candidates.some((index) => never.call(this.#model, from.state, known[index]!.attempt))) {
-      return;
-    }
     if (from.usedCount < unknownInvoked[from.position]!) this.#plant(from, 'unknown');
     // Pushed last is tried first: in the order of invocation, as most objects go about it.
     for (const index of candidates.toReversed()) {
-      const { operation, attempt } = known[index]!;
+      const { operation, attempt, blind } = known[index]!;
+      if (from.isGuess && blind) continue;
       for (const [state, fingerprint] of this.#step(from.state, attempt)) {
-        let { position } = from;
-        let effective = from.effective | (1n << BigInt(index - position));
-        for (; (effective & 1n) === 1n; effective >>= 1n) position++;
-        const { used, usedCount } = from;
-        this.#arrive({ position, effective, used, usedCount, state, fingerprint, last: operation, before: from });
+        const { position, used, usedCount } = from;
+        const effective = from.effective | (1n << BigInt(index - position));
+        this.#arrive({
+          position,
+          effective,
+          used,
+          usedCount,
+          state,
+          fingerprint,
+          isGuess: false,
+          last: operation,
+          before: from,
+        });
       }
     }
   }
@@ -215,12 +233,13 @@ class Search<State, Input, Output> {
       const bit = 1n << BigInt(index);
       if ((from.used & bit) !== 0n || asked.has(questions[index]!)) continue;
       asked.add(questions[index]!);
-      const { operation, attempt } = unknown[index]!;
+      const { operation, attempt, blind } = unknown[index]!;
+      if (from.isGuess && blind) continue;
       for (const [state, fingerprint] of this.#step(from.state, attempt)) {
         if (fingerprint === from.fingerprint) continue;
         const used = from.used | bit;
         const usedCount = from.usedCount + 1;
-        this.#arrive({ ...from, used, usedCount, state, fingerprint, last: operation, before: from });
+        this.#arrive({ ...from, used, usedCount, state, fingerprint, isGuess: true, last: operation, before: from });
       }
     }
   }
@@ -230,8 +249,13 @@ class Search<State, Input, Output> {
     return this.#model.step(state, attempt).map((next) => [next, this.#model.fingerprint(next)] as const);
   }
 
-  #arrive(configuration: Configuration<State, Input, Output>): void {
-    this.#passages.note(configuration.before?.position ?? -1, configuration);
+  #arrive(reached: Configuration<State, Input, Output>): void {
+    if (!this.#isHopeless(reached)) this.#enter(reached);
+  }
+
+  #enter(reached: Configuration<State, Input, Output>): void {
+    const configuration = this.#settle(reached);
+    this.#passages.note(reached.before?.position ?? -1, configuration);
     if (configuration.position === this.#plan.known.length) {
       this.#done ??= configuration;
       return;
@@ -246,18 +270,48 @@ class Search<State, Input, Output> {
     this.#plant(configuration, 'known');
   }
 
-  /** False when one was here before that could do all that this one can. */
-  #isNew({ position, effective, used, fingerprint }: Configuration<State, Input, Output>): boolean {
-    const name = `${position} ${effective.toString(36)} ${fingerprint}`;
-    const sets = this.#visited.get(name);
-    if (sets === undefined) {
-      this.#visited.set(name, [used]);
-      return true;
+  /** An open operation can take effect neither now nor later. */
+  #isHopeless({ position, effective, state }: Configuration<State, Input, Output>): boolean {
+    const { known, open } = this.#plan;
+    return open[position]!.some((index) => {
+      if ((effective & (1n << BigInt(index - position))) !== 0n) return false;
+      return this.#model.never?.(state, known[index]!.attempt) ?? false;
+    });
+  }
+
+  /**
+   * Goes on to the next return whose operation has not taken effect. On the way, every open operation that only observes, and can
+   * answer as it did in this very state, does so now: whatever works when it answers later works when it has answered already.
+   */
+  #settle(from: Configuration<State, Input, Output>): Configuration<State, Input, Output> {
+    const { known, open } = this.#plan;
+    let { position, effective, isGuess, last, before } = from;
+    for (; ; effective >>= 1n, position++) {
+      for (const index of open[position] ?? []) {
+        const bit = 1n << BigInt(index - position);
+        const { attempt, operation, observes } = known[index]!;
+        if (!observes || (effective & bit) !== 0n) continue;
+        if (!this.#step(from.state, attempt).some(([, fingerprint]) => fingerprint === from.fingerprint)) continue;
+        before = { ...from, position, effective, isGuess, last, before };
+        isGuess = false;
+        last = operation;
+        effective |= bit;
+      }
+      if ((effective & 1n) === 0n) return { ...from, position, effective, isGuess, last, before };
     }
-    if (sets.some((set) => (set & used) === set)) return false;
-    const kept = sets.filter((set) => (set & used) !== used);
-    kept.push(used);
-    this.#visited.set(name, kept);
+  }
+
+  /** False when one was here before that could do all that this one can. */
+  #isNew({ position, effective, used, fingerprint, isGuess }: Configuration<State, Input, Output>): boolean {
+    const name = `${position} ${effective.toString(36)} ${fingerprint}`;
+    const covered = (sets: readonly bigint[] | undefined): boolean =>
+      sets?.some((set) => (set & used) === set) ?? false;
+    if (covered(this.#visited.get(name))) return false;
+    // After a guess less is tried, so that it must not stand for a configuration reached otherwise.
+    const ownName = isGuess ? `${name}?` : name;
+    const sets = this.#visited.get(ownName) ?? [];
+    if (isGuess && covered(sets)) return false;
+    this.#visited.set(ownName, [...sets.filter((set) => (set & used) !== used), used]);
     return true;
   }
 

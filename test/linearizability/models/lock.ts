@@ -3,7 +3,7 @@
  *
  * Between a grant and its release, or the end of its lease, nobody else is granted the lock; every grant's token is higher
  * than all before it. When a lease ends is not an operation, so the model asks whether it can have: it knows for each grant the
- * earliest instant it can have happened at (no operation ordered before it was invoked later), and lets the lease
+ * earliest instant it can have happened at (no grant, renewal or release before it was invoked later), and lets the lease
  * end no earlier than that plus its length. A lease may always last longer than it must: that is slow, not wrong.
  *
  * Of a grant nobody heard of, the token is unknown; the state then holds the smallest it can be.
@@ -33,7 +33,7 @@ export interface LockState {
   /** The highest token granted; if that one is unknown, the smallest it can be. */
   readonly highest: number;
   readonly holder: LockHolder | undefined;
-  /** No operation so far can have happened later than this, and the next cannot happen earlier. */
+  /** The grants, renewals and releases so far can have happened by then, and the next cannot happen earlier. */
   readonly now: number;
 }
 
@@ -86,7 +86,9 @@ export function lockModel({ slackMs = 0 }: LockOptions = {}): Model<LockState, L
     name: 'lock',
     initial: () => ({ highest: 0, holder: undefined, now: Number.NEGATIVE_INFINITY }),
     step(state, attempt) {
-      const next = after({ ...state, now: Math.max(state.now, attempt.invokedAt) }, attempt);
+      // Who only observes does not push the time: its place among the others is then of no consequence.
+      const now = observes(attempt) ? state.now : Math.max(state.now, attempt.invokedAt);
+      const next = after({ ...state, now }, attempt);
       return next === undefined || next.now > attempt.returnedAt || next.now === Number.POSITIVE_INFINITY ? [] : [next];
     },
     never(state, { output, returnedAt }) {
@@ -95,11 +97,7 @@ export function lockModel({ slackMs = 0 }: LockOptions = {}): Model<LockState, L
     },
     fingerprint: ({ highest, holder, now }) =>
       JSON.stringify([highest, holder?.owner, holder?.token, String(holder?.mayEndAt), String(now)]),
-    observes: ({ input, output }) =>
-      input.type === 'holder' ||
-      (output?.type === 'acquire' && !output.granted) ||
-      (output?.type === 'renew' && !output.renewed) ||
-      (output?.type === 'release' && !output.released),
+    observes,
     describe,
     describeState,
   };
@@ -141,6 +139,13 @@ function released(
 function watched(state: LockState, output: LockOutput | undefined): LockState | undefined {
   if (output?.type !== 'holder') return undefined;
   return output.owner === null ? freed(state) : holding(state, output.owner, output.token);
+}
+
+function observes({ input, output }: LockAttempt): boolean {
+  if (output?.type === 'acquire') return !output.granted;
+  if (output?.type === 'renew') return !output.renewed;
+  if (output?.type === 'release') return !output.released;
+  return input.type === 'holder';
 }
 
 function describe({ input, output }: LockAttempt): string {

@@ -33,8 +33,11 @@ export interface RegisterState {
 }
 
 export interface RegisterOptions {
-  /** `consecutive`: every write adds one. `rising` (the default): every write's version is higher than the last. */
-  readonly versions?: 'consecutive' | 'rising';
+  /**
+   * `consecutive`: every write adds one. `rising` (the default): every write's version is higher than the last. `none`: nobody
+   * is told versions nor asks for one; the check is then faster.
+   */
+  readonly versions?: 'consecutive' | 'rising' | 'none';
   /** What every key holds at first; absent unless said. */
   readonly initial?: { readonly value: string | null; readonly version: number };
 }
@@ -43,9 +46,11 @@ type RegisterAttempt = Attempt<RegisterInput, RegisterOutput>;
 
 export function registerModel(options: RegisterOptions = {}): Model<RegisterState, RegisterInput, RegisterOutput> {
   const consecutive = options.versions === 'consecutive';
+  const unversioned = options.versions === 'none';
   const first: RegisterState = { ...(options.initial ?? { value: null, version: 0 }), exact: true };
 
   const written = (state: RegisterState, value: string | null, version: number | undefined): RegisterState[] => {
+    if (unversioned) return [{ ...state, value }];
     const lowest = state.version + 1;
     if (version === undefined) return [{ value, version: lowest, exact: consecutive }];
     const possible = consecutive ? version === lowest : version >= lowest;
@@ -84,7 +89,9 @@ export function registerModel(options: RegisterOptions = {}): Model<RegisterStat
     fingerprint: ({ value, version, exact }) => JSON.stringify([value, version, exact]),
     observes,
     describe,
-    describeState: ({ value, version, exact }) => `${show(value)}, version ${version}${exact ? '' : ' or higher'}`,
+    blind: ({ input }) => unversioned && input.type === 'write',
+    describeState: ({ value, version, exact }) =>
+      unversioned ? show(value) : `${show(value)}, version ${version}${exact ? '' : ' or higher'}`,
   };
 }
 
