@@ -75,13 +75,16 @@ export const rethrow = (error: unknown): never => {
   throw error;
 };
 
+/** Two lives of one node draw different numbers. */
+let seeds = 0;
+
 export function toolsOver(ordering: Ordering, identity: Identity, clock: Clock, zone = 'test'): CoordinationTools {
   return {
     self: identity.id,
     zone,
     client: new MachineClient(ordering),
     clock,
-    rng: seededRng(Number.parseInt(identity.id.slice(-6), 36) || 1),
+    rng: seededRng(++seeds),
     timeoutMs: 5_000,
     locate: () => undefined,
     sign: (bytes) => identity.sign(bytes),

@@ -9,8 +9,8 @@
  * more; memory is bounded by the queue, and by the map while it is read.
  */
 import type { Clock, Timer } from '../../../clock.ts';
-import { isQuorateError } from '../../../errors.ts';
 import type { Value } from '../../../value.ts';
+import { mayPass } from '../grants/pause.ts';
 import type { MachineClient } from '../machine/machine-client.ts';
 import { accepted } from '../refusal.ts';
 import type { CoordinationTools } from '../tools.ts';
@@ -323,7 +323,7 @@ class MapCursor<V> implements AsyncIterator<MapChange<V>> {
 
   #onTrouble(error: unknown, again: () => void): void {
     if (this.#phase === 'ended') return;
-    if (isQuorateError(error) && passing.has(error.code)) {
+    if (mayPass(error)) {
       this.#timer?.cancel();
       this.#timer = this.#clock.after(retryMs, again);
       return;
@@ -345,9 +345,6 @@ class MapCursor<V> implements AsyncIterator<MapChange<V>> {
     this.#serve();
   }
 }
-
-/** Errors of a read that another try may mend. */
-const passing: ReadonlySet<string> = new Set(['NO_QUORUM', 'NO_VALIDATORS', 'UNKNOWN_OUTCOME', 'REJECTED']);
 
 interface Stored {
   readonly bytes: Uint8Array;
