@@ -32,6 +32,7 @@ import {
 import { maxValidators } from '../../pbft/quorum.ts';
 import { checkProof, type SignatureClaim } from '../../pbft/validate.ts';
 import { Reader } from '../../pbft/wire.ts';
+import { maxAnswerBytes, maxCommandBytes } from '../machine/limits.ts';
 import type { Certificate } from './certificate.ts';
 import { localGroupId } from './local-group.ts';
 import { statementBytes } from './statement.ts';
@@ -96,6 +97,9 @@ export type CertificateProblem =
 export function verifyCertificate(certificate: Certificate, trust: CertificateTrust): Certified {
   const group = 'local' in trust ? localGroup(certificate, trust.local) : groupOfEpoch(certificate, trust);
   requireSignatures(certificate, group);
+  if (certificate.query.length > maxCommandBytes || certificate.statement.length > maxAnswerBytes) {
+    throw invalid('malformed', 'it is larger than anything validators sign');
+  }
   const query = decodePayload(certificate.query);
   const statement = decodeValue(certificate.statement);
   if (!query.ok || !statement.ok) throw invalid('malformed', 'what was signed cannot be read');
