@@ -46,8 +46,21 @@ export default {
     rule(
       'pbft-core-is-pure',
       'The agreement protocol is a state machine: no feed, no network, no other protocol.',
-      { path: '^src/protocols/pbft/' },
-      { path: [layers('crdt', 'p2p', 'composition', 'control', 'cli'), '^src/protocols/(?!pbft/)', top] },
+      { path: '^src/protocols/pbft/', pathNot: '^src/protocols/pbft/driver/' },
+      {
+        path: [
+          layers('crdt', 'p2p', 'composition', 'control', 'cli'),
+          '^src/protocols/(?!pbft/)',
+          '^src/protocols/pbft/driver/',
+          top,
+        ],
+      },
+    ),
+    rule(
+      'pbft-driver-knows-no-application',
+      'The driver runs the core on disk and network, whatever is agreed on.',
+      { path: '^src/protocols/pbft/driver/' },
+      { path: [layers('crdt', 'composition', 'control', 'cli'), '^src/protocols/(?!pbft/)', top] },
     ),
     rule(
       'mesh-knows-no-faces',

@@ -12,6 +12,7 @@ import type { QuorateError } from './errors.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { NodeId } from './node-id.ts';
 import { type MeshOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import type { Coordination } from './protocols/coordination/coordination.ts';
 import type { MemberState, Membership } from './protocols/membership/membership.ts';
 import type { AgentLimits } from './protocols/messaging/limits.ts';
 import type { CallOptions, CastOptions, Messaging, StreamOptions } from './protocols/messaging/messaging.ts';
@@ -29,6 +30,13 @@ export interface Mesh<Custom = Record<string, Value>> extends Messaging, AsyncDi
   readonly id: NodeId;
   readonly registry: Registry<Custom>;
   readonly membership: Membership;
+  /**
+   * What must not be split: locks, elections, barriers, decisions, auctions, atomic numbers and maps, the application's own state machines.
+   *
+   * @example
+   * await using lock = await mesh.coordination.lock('reports/today');
+   */
+  readonly coordination: Coordination;
   /**
    * The methods of an agent as a typed object.
    *
@@ -130,6 +138,10 @@ class Node<Custom> implements Mesh<Custom> {
     return this.#running.membership;
   }
 
+  get coordination(): Coordination {
+    return this.#running.coordination;
+  }
+
   call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply> {
     return this.#running.messaging.call<Reply>(target, message, options);
   }
@@ -175,6 +187,7 @@ class Node<Custom> implements Mesh<Custom> {
       },
       feeds: parts.feeds(),
       calls: { pending: parts.pendingCalls(), mailboxes: parts.messaging.status().mailboxes },
+      coordination: parts.coordination.status(),
       lag: parts.lag(),
       traffic: parts.traffic(),
       refused: parts.refused(),

@@ -17,6 +17,7 @@ import { MeshMembership } from '../protocols/membership/mesh-membership.ts';
 import { ClusterMessaging, type RegistryHeads } from '../protocols/messaging/cluster.ts';
 import { ClusterRegistry } from '../protocols/registry/cluster-registry.ts';
 import { Replication } from '../protocols/replication/replication.ts';
+import { clusterCoordination } from './coordination.ts';
 import { Departures } from './departures.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { feedStatus, peerStatus, RefusalCounts } from './status.ts';
@@ -112,6 +113,17 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     onMisbehaviour: (peer, reason) => onMisbehaviour(peer, `messaging: ${reason}`),
   });
 
+  const coordination = clusterCoordination(assembly, {
+    identity,
+    network,
+    membership,
+    locate: (agent) => {
+      const record = registry.lookup(agent);
+      return record === undefined ? undefined : { node: record.node, zone: record.zone };
+    },
+    onMisbehaviour,
+  });
+
   await lifecycle.start(
     'network',
     () => network.start(),
@@ -142,12 +154,21 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
   );
   await lifecycle.start('messaging', () => messaging, drainAndStop);
   await join(assembly, membership);
+  await lifecycle.start(
+    'coordination',
+    () => coordination.ordering.start(),
+    async () => {
+      await coordination.stop();
+      await coordination.ordering.stop();
+    },
+  );
 
   return {
     id: self,
     registry,
     messaging,
     membership,
+    coordination: coordination.coordination,
     addresses: () => network.addresses(),
     peers: () => network.peers().map((peer) => peerStatus(peer, membership.get(peer))),
     feeds: () => feedStatus(store),
@@ -156,6 +177,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     refused: () => ({
       ...refusals.all(),
       ...Object.fromEntries([...store.counters].filter(([outcome]) => !ordinaryOutcomes.has(outcome))),
+      ...Object.fromEntries(coordination.ordering.refused),
       'registry: malformed entry': registry.refused.malformed,
       'replication: violation': replication.counters.violations,
       'replication: too many exchanges': replication.counters.exchangesRefused,

@@ -4,11 +4,13 @@ import { createIdentity } from '../identity.ts';
 import { LocalMembership } from '../protocols/membership/local-membership.ts';
 import { LocalMessaging } from '../protocols/messaging/local.ts';
 import { LocalRegistry } from '../protocols/registry/local-registry.ts';
+import { localCoordination } from './coordination.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 
 export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise<MeshParts<Custom>> {
   const { options, clock, rng, lifecycle, onError } = assembly;
-  const { id } = createIdentity();
+  const identity = createIdentity();
+  const { id } = identity;
   const membership = new LocalMembership(id, {
     addresses: [],
     zone: options.zone,
@@ -47,11 +49,24 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
       }),
     drainAndStop,
   );
+  const coordination = await lifecycle.start(
+    'coordination',
+    () =>
+      localCoordination(assembly, identity, (agent) => {
+        const record = registry.lookup(agent);
+        return record === undefined ? undefined : { node: record.node, zone: record.zone };
+      }),
+    async (started) => {
+      await started.stop();
+      started.ordering.stop();
+    },
+  );
   return {
     id,
     registry,
     messaging,
     membership,
+    coordination: coordination.coordination,
     addresses: () => [],
     peers: () => [],
     feeds: () => [],

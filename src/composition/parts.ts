@@ -5,6 +5,7 @@ import type { QuorateError } from '../errors.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { NodeId } from '../node-id.ts';
 import type { ResolvedOptions } from '../options.ts';
+import type { Coordination } from '../protocols/coordination/coordination.ts';
 import type { Member, MemberState, Membership } from '../protocols/membership/membership.ts';
 import type { BaseMessaging } from '../protocols/messaging/base.ts';
 import type { MessagingLimits } from '../protocols/messaging/limits.ts';
@@ -21,6 +22,12 @@ export interface MeshEvents {
   quarantined: { readonly node: NodeId; readonly reason: string };
   /** Something that a peer sent, or a peer itself, was refused. */
   refused: { readonly peer: NodeId | undefined; readonly reason: string };
+  /** Other validators decide from now on. */
+  validators: { readonly epoch: number; readonly validators: readonly NodeId[]; readonly f: number };
+  /** The validator of this process has stopped, and why: a full disk, a damaged log. The process goes on. */
+  validatorFailed: { readonly error: QuorateError };
+  /** A validator signed two contradicting messages. */
+  equivocation: { readonly node: NodeId; readonly kind: string };
   /** The mesh has stopped; `error` when it had to, e.g. because another process uses its identity. */
   stopped: { readonly error: QuorateError | undefined };
 }
@@ -31,6 +38,7 @@ export interface MeshParts<Custom> {
   readonly registry: Registry<Custom>;
   readonly messaging: BaseMessaging;
   readonly membership: Membership;
+  readonly coordination: Coordination;
   addresses(): readonly string[];
   peers(): readonly PeerStatus[];
   feeds(): readonly FeedStatus[];

@@ -2,6 +2,7 @@
 
 import type { Feeds, StoreName } from '../crdt/feeds.ts';
 import type { NodeId } from '../node-id.ts';
+import type { CoordinationStatus } from '../protocols/coordination/coordination.ts';
 import type { Member, MemberState } from '../protocols/membership/membership.ts';
 import type { MailboxStatus } from '../protocols/messaging/messaging.ts';
 
@@ -50,6 +51,8 @@ export interface MeshStatus {
     /** Neighbours that hold other feeds than this node; above 0 for long: repair does not get through. */
     readonly feedsBehind: number;
   };
+  /** Who decides, and the validator of this process. */
+  readonly coordination: CoordinationStatus;
   readonly traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   /** How often input from outside was refused, by reason. */
   readonly refused: Readonly<Record<string, number>>;

@@ -519,7 +519,7 @@ export class GroupOrdering implements Ordering {
         this.#certificates.answer(from, frame.id, frame);
         break;
       case 'healthy':
-        this.#health.answer(from, frame.id, frame);
+        this.#health.answer(from, frame.id, healthOf(frame));
         break;
       case 'subscribed':
       case 'event':
@@ -598,6 +598,10 @@ function isProven(certificate: Certificate, { name, founders, parameters }: Grou
   } catch {
     return false; // A liar's way from the founders; another validator shows a true one.
   }
+}
+
+function healthOf({ epoch, view, active, executed, stable, logBytes }: Health): Health {
+  return { epoch, view, active, executed, stable, logBytes };
 }
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

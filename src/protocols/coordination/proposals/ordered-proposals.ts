@@ -85,7 +85,7 @@ export class OrderedProposals implements Proposals {
     await castBallot(this.#tools, id, as, checked, persistence);
   }
 
-  async open({
+  async openProposals({
     agent,
     limit = 100,
     signal,

@@ -161,7 +161,7 @@ export interface Proposals {
    */
   vote(id: string, ballot: Ballot & { readonly as: AgentId; readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Proposals that are open, oldest first; `agent`: those that it may vote on. At most `limit`, default 100. */
-  open(options?: {
+  openProposals(options?: {
     readonly agent?: AgentId | undefined;
     readonly limit?: number | undefined;
     readonly signal?: AbortSignal | undefined;

@@ -57,7 +57,7 @@ export interface FileLogOptions {
   readonly maxQueuedBytes?: number;
 }
 
-const logName = 'pbft.log';
+export const logName = 'pbft.log';
 const nextName = 'pbft.log.next';
 
 /** Records gathered during a compaction are copied while appends go on until fewer than this are left. */
