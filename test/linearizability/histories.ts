@@ -13,7 +13,7 @@ export function ok<Input, Output>(
   from: number,
   to: number,
   input: Input,
-  output: NoInfer<Output>,
+  output: Output,
   { process = some(), key = 'x' }: Who = {},
 ): Operation<Input, Output> {
   return { process, key, input, invokedAt: from, outcome: { kind: 'ok', output, at: to } };

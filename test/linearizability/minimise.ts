@@ -17,7 +17,8 @@ import { type Budget, search, type Violation } from './search.ts';
 export interface MinimiseOptions {
   /** Of each try; a try that exceeds it counts as no contradiction. */
   readonly budget?: Budget;
-  readonly maxTries?: number;
+  /** Of all tries together; after that the smallest contradiction found so far has to do. */
+  readonly maxSteps?: number;
 }
 
 /** A contradiction between few operations. */
@@ -38,7 +39,7 @@ export interface Contradiction<State, Input, Output> {
 
 const defaultOptions: Required<MinimiseOptions> = {
   budget: { maxSteps: 100_000, maxConfigurations: 50_000 },
-  maxTries: 1_000,
+  maxSteps: 5_000_000,
 };
 
 /** Returns that are kept before the contradiction when what is older is replaced by its state. */
@@ -62,7 +63,7 @@ export function minimise<State, Input, Output>(
 class Minimiser<State, Input, Output> {
   readonly #model: Model<State, Input, Output>;
   readonly #options: Required<MinimiseOptions>;
-  #tries = 0;
+  #steps = 0;
 
   constructor(model: Model<State, Input, Output>, options: Required<MinimiseOptions>) {
     this.#model = model;
@@ -94,10 +95,10 @@ class Minimiser<State, Input, Output> {
     { start, core, context }: Candidate<State, Input, Output>,
     always = false,
   ): Violation<State, Input, Output> | undefined {
-    if (this.#tries >= this.#options.maxTries && !always) return undefined;
-    this.#tries++;
+    if (this.#steps >= this.#options.maxSteps && !always) return undefined;
     const budget = always ? defaultBudget : this.#options.budget;
     const verdict = search(this.#model, [...core, ...context.map(unanswered)], start, budget);
+    this.#steps += verdict.steps;
     return verdict.kind === 'violation' ? verdict : undefined;
   }
 
@@ -110,7 +111,7 @@ class Minimiser<State, Input, Output> {
     const before = candidate.core.filter(({ invokedAt }) => invokedAt <= end);
     const context = candidate.context.filter(({ invokedAt }) => invokedAt <= end);
     const returned = before.filter((operation) => attemptOf(operation).returnedAt <= end);
-    const pending = before.filter((operation) => attemptOf(operation).returnedAt > end);
+    const pending = before.filter((one) => attemptOf(one).returnedAt > end && !this.#model.observes(attemptOf(one)));
     const tries = [
       { ...candidate, core: returned, context: [...context, ...pending] },
       { ...candidate, core: before, context },
