@@ -17,6 +17,7 @@ interface Case {
   agreesOnNonsense(): void;
   explainsWhatItAccepts(): void;
   holdsWithoutObservers(): void;
+  keepsItsPromises(): void;
 }
 
 function caseOf<State, Input, Output>(
@@ -99,6 +100,21 @@ function caseOf<State, Input, Output>(
       );
       expect(removed).toBeGreaterThan(0);
     },
+    keepsItsPromises() {
+      const run = withWrong({ min: 0, max: 7 });
+      fc.assert(
+        fc.property(run, run, run, (before, between, [asked]) => {
+          if (asked === undefined) return;
+          const attempt = attemptOf(asked);
+          const state = before.reduce((at, one) => model.step(at, attemptOf(one))[0] ?? at, model.initial('x'));
+          const later = between.reduce((at, one) => model.step(at, attemptOf(one))[0] ?? at, state);
+          if (model.never?.(state, attempt)) expect(model.step(later, attempt)).toEqual([]);
+          if (model.blind?.(attempt))
+            expect(model.step(later, attempt)).toEqual(model.step(model.initial('x'), attempt));
+        }),
+        { numRuns: 500 },
+      );
+    },
   };
 }
 
@@ -134,5 +150,6 @@ describe.each([
   it('agrees with brute force on runs with one wrong answer', () => one.agreesWithBruteForce());
   it('agrees with brute force on runs with many', () => one.agreesOnNonsense());
   it('gives an order that explains every answer', () => one.explainsWhatItAccepts());
+  it('promises of attempts only what is true', () => one.keepsItsPromises());
   it('calls observers only what changes nothing', () => one.holdsWithoutObservers());
 });
