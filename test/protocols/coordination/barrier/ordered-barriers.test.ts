@@ -63,7 +63,10 @@ describe('arriving', () => {
     await expect(barrier.arrive()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     const a = barrier.arrive({ as: 'a' });
     await expect(barrier.arrive({ as: 'a' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const sent = barriers.counters.toGroup;
     await expect(barrier.arrive({ as: 'c' })).rejects.toMatchObject({ code: 'NOT_PERMITTED' });
+    // Who was refused has nothing to take back.
+    expect(barriers.counters.toGroup).toBe(sent + 1);
     expect(await barrier.status()).toMatchObject({ generation: 1, expected: 2, arrived: ['a'], missing: ['b'] });
     expect(await barrier.arrive({ as: 'b' })).toEqual(await a);
     expect(await barrier.status()).toMatchObject({

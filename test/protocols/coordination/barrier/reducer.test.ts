@@ -165,6 +165,17 @@ describe('who falls silent', () => {
     });
   });
 
+  test('proceed: one that comes back is waited for no less than before, and excuses nobody else', () => {
+    const { table, at } = set({ participants: ['a', 'b', 'c'], onLost: 'proceed' });
+    at.arrive(n0, 'a');
+    table.pass(lease / 2);
+    at.arrive(n1, 'b');
+    table.pass(lease / 2);
+    expect(at.status()).toMatchObject({ lost: ['a'] });
+    expect(at.arrive(n0, 'a', { attempt: 2 })).toEqual({ state: 'gathering' });
+    expect(at.status()).toMatchObject({ lost: [], arrived: ['b', 'a'], missing: ['c'] });
+  });
+
   test('proceed: is broken when too many are lost', () => {
     const { table, at } = set({ participants: ['a', 'b', 'c'], onLost: 'proceed', minimum: 3 });
     at.arrive(n0, 'a');

@@ -272,6 +272,37 @@ describe('when the aggregator lies', () => {
   });
 });
 
+test('a liar that shows the certificate of an earlier generation is not believed', async () => {
+  const zones = await Zones.make({ north: 2 });
+  const barriers = await zones.open({ perZone: { north: 2 }, strategy: 'hierarchical', leaseMs: 9_000 });
+  await zones.world.settled(Promise.all(barriers.map((barrier) => barrier.arrive())));
+  const [liar, honest] = zones.nodes as [ZoneNode, ZoneNode];
+  const earlier = { id: 'b', epoch: 1, generation: 1 };
+  const certificate = encodeCertificate(await liar.tools.client.certify({ kind: 'barrier.outcome', at: earlier }));
+  const before = honest.barriers.counters.refused;
+  let opened = false;
+  void barriers[1]?.arrive({ timeoutMs: 60_000 }).then(() => {
+    opened = true;
+  });
+  await zones.world.run(100);
+  const outcome = {
+    generation: 2,
+    opened: true,
+    reason: '',
+    arrived: 2,
+    missing: [],
+    missingUnnamed: 0,
+    token: 9,
+  } satisfies Extract<ZoneFrame, { t: 'over' }>['outcome'];
+  const lie: ZoneFrame = { t: 'over', at: { ...earlier, generation: 2 }, outcome, certificate };
+  liar.link.send(honest.id, encodeZoneFrame(lie));
+  await zones.world.run(100);
+  expect(opened).toBe(false);
+  expect(honest.barriers.counters.refused).toBe(before + 1);
+  await zones.world.settled((barriers[0] as (typeof barriers)[0]).arrive());
+  await zones.world.until(() => opened, 1_000);
+});
+
 describe('what comes from the zone', () => {
   test('arrivals of another zone, forged ones and garbage are refused and counted', async () => {
     const zones = await Zones.make(two);
