@@ -18,6 +18,7 @@ import type {
 import { type AuctionView, resultSchema } from './book.ts';
 import { topics } from './commands.ts';
 import { followAuction } from './follower.ts';
+import { keepAlive } from './keep-alive.ts';
 import type { Revealer } from './revealer.ts';
 import { commitmentOf, sealBid } from './sealing.ts';
 import { agentSchema, amountSchema, longestMs } from './terms.ts';
@@ -66,6 +67,7 @@ export class AuctionHandle implements Auction {
 
   async result(options: AuctionCallOptions = {}): Promise<AuctionResult> {
     const { signal, timeoutMs = this.#longestMs + this.#tools.timeoutMs } = options;
+    const letGo = keepAlive();
     return waitUntil<AuctionResult>(this.#tools, {
       topic: topics.auction(this.id),
       fromEvent: (payload) => {
@@ -84,7 +86,7 @@ export class AuctionHandle implements Auction {
             afterMs: timeoutMs,
           },
         ),
-    });
+    }).finally(letGo);
   }
 
   async *watch({ signal }: { readonly signal?: AbortSignal } = {}): AsyncIterable<AuctionState> {
@@ -104,6 +106,7 @@ export class AuctionHandle implements Auction {
         wake();
       },
     });
+    const letGo = keepAlive();
     const onAbort = (): void => wake();
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
@@ -120,6 +123,7 @@ export class AuctionHandle implements Auction {
       }
     } finally {
       stop();
+      letGo();
       signal?.removeEventListener('abort', onAbort);
     }
   }
