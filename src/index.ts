@@ -6,6 +6,36 @@ export { type ErrorCode, type ErrorData, isQuorateError, QuorateError } from './
 export { createMesh, type Mesh, type MeshEvents } from './mesh.ts';
 export { isNodeId, type NodeId } from './node-id.ts';
 export type { Logger, MeshOptions } from './options.ts';
+export type { Certificate } from './protocols/coordination/certificates/certificate.ts';
+export {
+  type CertificateJson,
+  certificateFromJson,
+  certificateToJson,
+  decodeCertificate,
+  encodeCertificate,
+} from './protocols/coordination/certificates/certificate-codec.ts';
+export {
+  type CertificateProblem,
+  type CertificateTrust,
+  type Certified,
+  type GroupTrust,
+  type LocalTrust,
+  verifyCertificate,
+} from './protocols/coordination/certificates/verify.ts';
+export { type CertifiedDecision, verifyDecision } from './protocols/coordination/proposals/decisions.ts';
+export type {
+  Ballot,
+  Decision,
+  DecisionOutcome,
+  DecisionRule,
+  Participant,
+  ParticipantSpec,
+  Proposal,
+  ProposeOptions,
+  Tally,
+  Vote,
+  Voter,
+} from './protocols/coordination/proposals/proposals.ts';
 export type {
   Accusation,
   Member,

@@ -7,7 +7,7 @@ import type { Value } from '../../../value.ts';
 import type { Certificate } from '../certificates/certificate.ts';
 import { type CertificateTrust, verifyCertificate } from '../certificates/verify.ts';
 import { type ProposalRecord, readRecord } from './commands.ts';
-import type { Decision, Outcome, Proposal, Tally, Vote } from './proposals.ts';
+import type { Decision, DecisionOutcome, Proposal, Tally, Vote } from './proposals.ts';
 import { count } from './tally.ts';
 
 export function toProposal(record: ProposalRecord): Proposal {
@@ -24,7 +24,7 @@ export type Decided<Chosen = Value> = Omit<Decision<Chosen>, 'certificate'>;
 export function toDecided(record: ProposalRecord): Decided | undefined {
   const { id, state, decidedAt } = record;
   if (state === 'open' || decidedAt === undefined) return undefined;
-  const outcome: Outcome = state;
+  const outcome: DecisionOutcome = state;
   const accepted = outcome === 'accepted';
   return {
     id,

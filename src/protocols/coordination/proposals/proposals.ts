@@ -50,7 +50,7 @@ export interface ProposeOptions {
 }
 
 /** How a proposal ended. `rejected`: no value could be accepted any more. `expired`: its deadline passed. */
-export type Outcome = 'accepted' | 'rejected' | 'expired' | 'withdrawn';
+export type DecisionOutcome = 'accepted' | 'rejected' | 'expired' | 'withdrawn';
 
 export interface Participant {
   readonly agent: AgentId;
@@ -101,7 +101,7 @@ export interface Tally<Chosen = Value> {
 export interface Decision<Chosen = Value> {
   readonly id: string;
   readonly accepted: boolean;
-  readonly outcome: Outcome;
+  readonly outcome: DecisionOutcome;
   /** The value that was accepted; undefined when none was. */
   readonly value: Chosen | undefined;
   readonly votes: readonly Vote<Chosen>[];

@@ -36,7 +36,7 @@ import {
   voteBytes,
 } from './commands.ts';
 import { type Entry, entriesSchema, makeEntry, recordOf, restoreEntry, snapshotEntry } from './entry.ts';
-import type { Outcome } from './proposals.ts';
+import type { DecisionOutcome } from './proposals.ts';
 import { judge, ruleProblem } from './tally.ts';
 
 const forgetKey = 'forget';
@@ -252,7 +252,7 @@ export class ProposalsReducer implements Reducer<Command, Query> {
 
   // The end.
 
-  #decide(entry: Entry, outcome: Outcome, value: Uint8Array | undefined, context: ReducerContext): void {
+  #decide(entry: Entry, outcome: DecisionOutcome, value: Uint8Array | undefined, context: ReducerContext): void {
     entry.state = outcome;
     entry.decidedAt = context.time;
     entry.value = value;
