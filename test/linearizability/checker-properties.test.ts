@@ -14,6 +14,7 @@ interface Case {
   readonly title: string;
   acceptsTrueRuns(): void;
   agreesWithBruteForce(): void;
+  agreesInTheDark(): void;
   agreesOnNonsense(): void;
   explainsWhatItAccepts(): void;
   holdsWithoutObservers(): void;
@@ -30,8 +31,8 @@ function caseOf<State, Input, Output>(
   const verdict = (history: History<Input, Output>): string => checkHistory(model, history).verdict;
 
   /** A true run in which some answers are replaced by any answer. */
-  const withWrong = (count: { min: number; max: number }): fc.Arbitrary<Operation<Input, Output>[]> =>
-    fc.array(planned(subject.input), { minLength: 2, maxLength: 7 }).chain((plans) => {
+  const withWrong = (count: { min: number; max: number }, heard = 8): fc.Arbitrary<Operation<Input, Output>[]> =>
+    fc.array(planned(subject.input, heard), { minLength: 2, maxLength: 7 }).chain((plans) => {
       const history = trueRun(subject, plans);
       const answered = history.flatMap(({ outcome }, i) => (outcome.kind === 'ok' ? [i] : []));
       if (answered.length === 0) return fc.constant(history);
@@ -77,6 +78,7 @@ function caseOf<State, Input, Output>(
       );
     },
     agreesWithBruteForce: () => compare(withWrong({ min: 1, max: 1 }), 1_000),
+    agreesInTheDark: () => compare(withWrong({ min: 1, max: 1 }, 3), 1_500),
     agreesOnNonsense: () => compare(withWrong({ min: 0, max: 7 }), 1_000),
     explainsWhatItAccepts() {
       fc.assert(
@@ -148,6 +150,7 @@ describe.each([
 ])('$title', (one) => {
   it('accepts what happened, whoever overlapped and whatever nobody heard of', () => one.acceptsTrueRuns());
   it('agrees with brute force on runs with one wrong answer', () => one.agreesWithBruteForce());
+  it('agrees with brute force where half of the outcomes are unknown', () => one.agreesInTheDark());
   it('agrees with brute force on runs with many', () => one.agreesOnNonsense());
   it('gives an order that explains every answer', () => one.explainsWhatItAccepts());
   it('promises of attempts only what is true', () => one.keepsItsPromises());

@@ -27,15 +27,16 @@ export interface Planned<Input> {
   readonly fate: 'heard' | 'lost' | 'dropped' | 'refused';
 }
 
-export function planned<Input>(input: fc.Arbitrary<Input>): fc.Arbitrary<Planned<Input>> {
+/** `heard`: how often operations are heard of, to three that are not. */
+export function planned<Input>(input: fc.Arbitrary<Input>, heard = 8): fc.Arbitrary<Planned<Input>> {
   return fc.record({
     input,
     gap: fc.integer({ min: 0, max: 10 }),
     askedBefore: fc.integer({ min: 0, max: 30 }),
     heardAfter: fc.integer({ min: 0, max: 30 }),
     fate: fc.oneof(
-      { weight: 8, arbitrary: fc.constant('heard' as const) },
-      fc.constantFrom('lost' as const, 'dropped' as const, 'refused' as const),
+      { weight: heard, arbitrary: fc.constant('heard' as const) },
+      { weight: 3, arbitrary: fc.constantFrom('lost' as const, 'dropped' as const, 'refused' as const) },
     ),
   });
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkHistory } from '../checker.ts';
 import { info, ok } from '../histories.ts';
 import type { Operation } from '../history.ts';
+import { attemptOf } from '../model.ts';
 import { type LockInput, type LockOutput, lockModel } from './lock.ts';
 
 type LockOperation = Operation<LockInput, LockOutput>;
@@ -70,5 +71,14 @@ describe('a grant nobody heard of', () => {
   it('ends with its lease', () => {
     expect(verdict([lost(0, 'a', 100), held(1, 2, 'a'), granted(3, 100, 'b', 2)])).toBe('linearizable');
     expect(verdict([lost(0, 'a', 100), held(1, 2, 'a'), granted(3, 99, 'b', 2)])).toBe('violation');
+  });
+});
+
+describe('who only observes', () => {
+  it('does not push the time from which the next lease counts', () => {
+    const model = lockModel();
+    const [held] = model.step(model.initial('x'), attemptOf(granted(0, 1, 'a', 1, 100)));
+    const denied = ok(50, 60, acquire('b', 100), { type: 'acquire', granted: false } as const);
+    expect(model.step(held!, attemptOf(denied))).toEqual([held]);
   });
 });
