@@ -16,6 +16,7 @@ export class LocalOrdering implements Ordering {
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
   readonly #group: Uint8Array;
+  readonly #validators: readonly NodeId[];
   readonly #events: MachineEvent[] = [];
   #delivering = false;
   #seq = 0;
@@ -31,6 +32,7 @@ export class LocalOrdering implements Ordering {
     readonly onListenerError: (error: unknown, where: string) => void;
   }) {
     this.#identity = parts.identity;
+    this.#validators = [parts.identity.id];
     this.#machine = parts.machine;
     this.#clock = parts.clock;
     this.#subscriptions = new Subscriptions(parts.onListenerError);
@@ -82,7 +84,7 @@ export class LocalOrdering implements Ordering {
   #apply(command: Uint8Array): Uint8Array {
     this.#time = Math.max(this.#time, Math.floor(this.#clock.wallNow()));
     this.#seq += 1;
-    const context = { seq: this.#seq, time: this.#time, client: this.self, validators: [this.self] };
+    const context = { seq: this.#seq, time: this.#time, client: this.self, validators: this.#validators };
     const result = this.#machine.apply(command, context);
     this.#events.push(...this.#machine.takeEvents());
     this.#deliver();
