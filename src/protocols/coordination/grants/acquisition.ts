@@ -13,7 +13,7 @@ import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';
 import { type AcquireCommand, grantEvent, maxWaitMs, type Standing, standing, topicOf } from './commands.ts';
 import { type KnownHolder, refusalError, timedOut, understood } from './grant-errors.ts';
-import { type Lease, leaseFromNow } from './lease.ts';
+import { isOver, type Lease, leaseFromNow } from './lease.ts';
 import { mayPass, pause, pauseMs } from './pause.ts';
 
 export interface Wanted extends Pick<AcquireCommand, 'name' | 'sort' | 'permits' | 'count' | 'leaseMs' | 'value'> {
@@ -52,7 +52,9 @@ export class Acquisition {
       const place = new Place(this.#tools, id);
       try {
         const acquired = await this.#attempt(place);
-        if (acquired !== undefined) return acquired;
+        if (acquired !== undefined && !isOver(acquired.lease, this.#tools.clock)) return acquired;
+        // Over before the answer came, or taken from us while we waited: from the end of the line again.
+        place.leave();
       } catch (error) {
         place.leave();
         throw error;
@@ -60,7 +62,7 @@ export class Acquisition {
     }
   }
 
-  /** Undefined: this place in line is over, without having been left. */
+  /** Undefined: this place in line is over. */
   async #attempt(place: Place): Promise<Acquired | undefined> {
     const { clock } = this.#tools;
     const lease = leaseFromNow(clock, this.#wanted.leaseMs);

@@ -82,7 +82,7 @@ export class OrderedElection implements Election {
  * A term begins after all that had a lower token, and a vacancy after the term of its token. Where nobody leads in both, nothing has
  * changed for who looks, although tokens went on elsewhere.
  */
-function isAfter(state: LeaderState, last: LeaderState): boolean {
+export function isAfter(state: LeaderState, last: LeaderState): boolean {
   if (state.leader === undefined && last.leader === undefined) return false;
   if (state.token !== last.token) return state.token > last.token;
   return state.leader === undefined && last.leader !== undefined;

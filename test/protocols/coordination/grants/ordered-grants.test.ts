@@ -1,9 +1,13 @@
 /** Handles of grants over nodes that share one order, time by hand, and connections that fail when told so. */
 import { describe, expect, it } from 'vitest';
 import { type ErrorCode, QuorateError } from '../../../../src/errors.ts';
+import type { LeaderState } from '../../../../src/protocols/coordination/grants/commands.ts';
+import { isAfter } from '../../../../src/protocols/coordination/grants/election.ts';
 import type { Leader } from '../../../../src/protocols/coordination/grants/grants.ts';
 import { OrderedGrants } from '../../../../src/protocols/coordination/grants/ordered-grants.ts';
 import { GrantReducer } from '../../../../src/protocols/coordination/grants/reducer.ts';
+import { MachineClient } from '../../../../src/protocols/coordination/machine/machine-client.ts';
+import type { Ordering } from '../../../../src/protocols/coordination/ordering.ts';
 import { localNode, SharedOrder, settle } from '../local-tools.ts';
 
 function mesh(count = 3) {
@@ -203,6 +207,91 @@ describe('a lock', () => {
   });
 });
 
+describe('answers that come late', () => {
+  /** A node whose answers wait until they are let through; its commands are ordered at once. */
+  function slow() {
+    const { order, clock, a, pass } = mesh();
+    const tools = order.node();
+    const { ordering } = tools.client;
+    let gates: (() => void)[] | undefined;
+    const late: Ordering = {
+      ...ordering,
+      submit: async (command, options) => {
+        const answer = await ordering.submit(command, options);
+        if (gates !== undefined) await new Promise<void>((open) => gates?.push(open));
+        return answer;
+      },
+    };
+    const grants = new OrderedGrants({ ...tools, client: new MachineClient(late) });
+    const hold = (): void => {
+      gates = [];
+    };
+    const letThrough = async (): Promise<void> => {
+      for (const open of gates ?? []) open();
+      gates = undefined;
+      await settle();
+    };
+    return { clock, a, grants, pass, hold, letThrough };
+  }
+
+  it('a grant counts from when it was asked for', async () => {
+    const { clock, grants, hold, letThrough } = slow();
+    hold();
+    const lock = watched(grants.lock('door'));
+    clock.sleep(4_000);
+    await settle();
+    await letThrough();
+    expect(lock.value?.held).toBe(true);
+    clock.sleep(5_000);
+    expect(lock.value?.held).toBe(false);
+  });
+
+  it('a renewal counts from when it was asked for', async () => {
+    const { clock, grants, hold, letThrough } = slow();
+    const lock = await grants.lock('door');
+    hold();
+    await clock.advance(3_400); // The renewal is under way since 3,333.
+    clock.sleep(4_600);
+    await letThrough();
+    expect(lock.held).toBe(true);
+    clock.sleep(4_000);
+    expect(lock.held).toBe(true); // Thanks to the renewal: the first lease was over at 9,000.
+    clock.sleep(400);
+    expect(lock.held).toBe(false);
+  });
+
+  it('a grant that was waited for counts from its confirmation', async () => {
+    const { clock, a, grants, hold, letThrough } = slow();
+    const held = await a.grants.lock('door');
+    const lock = watched(grants.lock('door'));
+    await settle();
+    hold();
+    await held.release();
+    await settle();
+    expect(lock).toEqual({}); // Granted, and not confirmed yet.
+    clock.sleep(4_000);
+    await letThrough();
+    expect(lock.value?.held).toBe(true);
+    clock.sleep(5_000);
+    expect(lock.value?.held).toBe(false);
+  });
+
+  it('a grant whose answer comes after its lease is asked for anew', async () => {
+    const { clock, a, grants, hold, letThrough } = slow();
+    hold();
+    const lock = watched(grants.lock('door', { timeoutMs: 60_000 }));
+    await settle();
+    clock.sleep(20_000);
+    const other = await a.grants.lock('door');
+    await letThrough();
+    expect(lock).toEqual({});
+    await other.release();
+    await settle();
+    expect(lock.value?.held).toBe(true);
+    expect(lock.value?.token).toBe(other.token + 1);
+  });
+});
+
 describe('where outcomes are unknown', () => {
   it('an acquire that was ordered and not heard of is asked for again, and held once', async () => {
     const { a, order, pass } = mesh();
@@ -274,19 +363,34 @@ describe('where outcomes are unknown', () => {
     expect(next.value?.held).toBe(true);
   });
 
-  it('a waiter stays in line for as long as he waits, and a dead one does not', async () => {
+  it('a waiter keeps his place for as long as he waits, and a dead one does not', async () => {
     const { a, b, c, order, pass } = mesh();
     const held = await a.grants.lock('door', { leaseMs: 600_000 });
-    const patient = watched(b.grants.lock('door', { timeoutMs: 600_000 }));
+    const first = watched(b.grants.lock('door', { timeoutMs: 600_000 }));
     await settle();
     void watched(c.grants.lock('door', { timeoutMs: 600_000 }));
     await settle();
     order.fail(c.id, ...Array.from({ length: 1_000 }, () => 'before' as const));
-    await pass(120_000);
-    expect((await a.grants.inspect('door'))?.waiters.map(({ node }) => node)).toEqual([b.id]);
+    await pass(15_000);
+    const last = watched(a.grants.lock('door', { timeoutMs: 600_000 }));
+    await pass(105_000);
+    expect((await a.grants.inspect('door'))?.waiters.map(({ node }) => node)).toEqual([b.id, a.id]);
     await held.release();
     await settle();
-    expect(patient.value?.held).toBe(true);
+    expect(first.value?.held).toBe(true);
+    expect(last).toEqual({});
+  });
+
+  it('who was granted before he heard that he waits says that he knows, for the whole lease', async () => {
+    const { a, b, c, order, pass } = mesh();
+    const held = await a.grants.lock('door');
+    order.fail(b.id, 'after'); // He stands in line, and does not know.
+    const next = watched(b.grants.lock('door', { leaseMs: 60_000 }));
+    await settle();
+    await held.release();
+    await pass(15_000); // Longer than an unconfirmed grant, and no renewal is due.
+    expect(next.value?.held).toBe(true);
+    await failure('TIMED_OUT', c.grants.lock('door', { wait: false }));
   });
 
   it('a release resolves when the lease is over at the latest, and twice is once', async () => {
@@ -380,6 +484,17 @@ describe('an election', () => {
     const last = terms.next();
     stop.abort();
     expect(await last).toEqual({ value: undefined, done: true });
+  });
+
+  it('is in the order of its terms, whatever comes late', () => {
+    const led = (token: number) => ({ token, leader: { node: 'a', value: new Uint8Array() } });
+    const vacant = (token: number) => ({ token });
+    const inOrder: LeaderState[] = [led(3), vacant(3), led(5), led(6), vacant(9)];
+    inOrder.forEach((state, at) => {
+      inOrder.forEach((other, otherAt) => {
+        expect(isAfter(state, other)).toBe(at > otherAt && (state.leader ?? other.leader) !== undefined);
+      });
+    });
   });
 
   it('does not take a long story for a value', async () => {
