@@ -1,4 +1,5 @@
 /** `quorate/conformance`: what any implementation of the protocols must do, for any test runner. */
+export { checkDeterminism, type DeterminismOptions } from './conformance/determinism.ts';
 export {
   type MessagingConformanceOptions,
   type MessagingSubject,
