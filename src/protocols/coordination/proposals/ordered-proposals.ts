@@ -4,6 +4,7 @@ import { encodeValue } from '../../../codec.ts';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
 import { isNodeId } from '../../../node-id.ts';
 import type { AgentId, Value } from '../../../value.ts';
+import { keepAlive } from '../auctions/keep-alive.ts';
 import { maxNameLength, maxValueBytes } from '../machine/limits.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';
@@ -56,6 +57,7 @@ export class OrderedProposals implements Proposals {
     const proposal = encodeProposal(options.proposal);
     const command = { kind: 'proposals.open', id, participants, proposal, rule, zones, deadlineMs };
     const until = this.#tools.clock.now() + deadlineMs + this.#tools.timeoutMs;
+    const letGo = keepAlive();
     try {
       const answer = await submitPersistently(this.#tools, command, { timeoutMs: deadlineMs, signal, stubborn: false });
       if (!answer.ok) throw refusal(answer);
@@ -63,6 +65,8 @@ export class OrderedProposals implements Proposals {
     } catch (error) {
       if (signal?.aborted === true) this.#withdraw(id);
       throw isQuorateError(error, 'UNKNOWN_OUTCOME') ? fellSilent(id, error) : error;
+    } finally {
+      letGo();
     }
   }
 
@@ -82,7 +86,7 @@ export class OrderedProposals implements Proposals {
     requireName('as', as);
     const checked = checkBallot(ballot);
     const persistence = { timeoutMs: this.#tools.timeoutMs, signal, stubborn: false };
-    await castBallot(this.#tools, id, as, checked, persistence);
+    await castBallot(this.#tools, id, as, checked, persistence).finally(keepAlive());
   }
 
   async openProposals({
@@ -112,7 +116,9 @@ export class OrderedProposals implements Proposals {
     signal?.throwIfAborted();
     requireName('id', id);
     if (waitMs !== undefined && !(waitMs >= 0)) throw wrongArguments({ waitMs: 'must be 0 or more milliseconds' });
-    if (waitMs !== undefined && waitMs > 0) return this.#decided<Chosen>(id, waitMs, signal, () => stillOpen(id));
+    if (waitMs !== undefined && waitMs > 0) {
+      return this.#decided<Chosen>(id, waitMs, signal, () => stillOpen(id)).finally(keepAlive());
+    }
     const decision = await this.#look<Chosen>(id, signal);
     if (decision === undefined) throw stillOpen(id);
     return decision;
