@@ -98,7 +98,8 @@ export class Attendance {
         if (heard !== undefined) return heard;
         const standing = await this.#renew();
         // It should have told them long ago, or us.
-        if (standing?.state === 'absent' || standing?.state === 'over') zone.distrust(relayed.by);
+        if (standing?.state === 'absent') zone.distrust(relayed.by);
+        if (standing?.state === 'over') zone.doubt(relayed.by);
         const outcome = this.#outcomeOf(standing);
         if (outcome !== undefined) return outcome;
         if (standing?.state !== 'gathering' || !zone.isAggregator(relayed.by)) return undefined;

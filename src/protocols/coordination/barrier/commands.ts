@@ -78,7 +78,6 @@ export type Outcome = v.InferOutput<typeof outcomeSchema>;
 
 /** An outcome with the barrier it is of: what events and certificates say. */
 export const announcementSchema = v.strictObject({ id: nameSchema, epoch: positive, outcome: outcomeSchema });
-export type Announcement = v.InferOutput<typeof announcementSchema>;
 
 /** Topics of events: the outcome of each generation. */
 export const topicOf = (id: string): string => `barrier/${id}`;

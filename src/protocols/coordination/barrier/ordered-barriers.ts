@@ -19,7 +19,8 @@ import { KnownBarrier } from './known-barrier.ts';
 import type { VerifySignature } from './reducer.ts';
 import { checkId, nameSchema, termsFromOptions } from './terms.ts';
 import type { ZoneLink } from './zone-link.ts';
-import { type CheckCertificate, ZoneRelay } from './zone-relay.ts';
+import type { CheckCertificate } from './zone-participant.ts';
+import { ZoneRelay } from './zone-relay.ts';
 
 interface Call {
   readonly signal?: AbortSignal | undefined;

@@ -61,7 +61,7 @@ export class BarrierReducer implements Reducer<BarrierCommand, BarrierQuery> {
       case 'barrier.arrive':
         return this.#arrive(barrier, command, client, context);
       case 'barrier.relay':
-        return this.#relay(barrier, command, context);
+        return this.#relay(barrier, command, client, context);
       case 'barrier.renew':
         return this.#renew(barrier, command, client, context);
       case 'barrier.report':
@@ -156,24 +156,29 @@ export class BarrierReducer implements Reducer<BarrierCommand, BarrierQuery> {
     return stateOf(barrier, at.generation);
   }
 
-  #relay(barrier: Generations, { at, zone, arrivals }: CommandOf<'barrier.relay'>, context: ReducerContext): Answer {
+  #relay(
+    barrier: Generations,
+    { at, zone, arrivals }: CommandOf<'barrier.relay'>,
+    client: NodeId,
+    context: ReducerContext,
+  ): Answer {
     if (at.generation < barrier.generation) {
       return done({ ...stateValue(barrier, at.generation), refused: arrivals.map((_, index) => index) });
     }
     const turnedAway: number[] = [];
     for (const [index, arrival] of arrivals.entries()) {
-      if (!this.#admitRelayed(barrier, zone, arrival, context.time)) turnedAway.push(index);
+      // What the client says of itself it has signed with the command.
+      const signed = arrival.node === client || this.#isSigned(barrier, zone, arrival);
+      const { node, as, attempt } = arrival;
+      if (!signed || !barrier.admit({ node, as, zone, attempt }, context.time).admitted) turnedAway.push(index);
     }
     this.#settle(barrier, context);
     return done({ ...stateValue(barrier, at.generation), refused: turnedAway });
   }
 
-  #admitRelayed(barrier: Generations, zone: string, arrival: RelayedArrival, time: number): boolean {
-    const { as, attempt, signature } = arrival;
-    const node = arrival.node as NodeId;
+  #isSigned(barrier: Generations, zone: string, { node, as, attempt, signature }: RelayedArrival): boolean {
     const statement = arrivalBytes({ at: barrier.at, nonce: barrier.nonce, zone, as, attempt });
-    if (!this.#verify(node, statement, signature)) return false;
-    return barrier.admit({ node, as, zone, attempt }, time).admitted;
+    return this.#verify(node as NodeId, statement, signature);
   }
 
   #renew(

@@ -7,6 +7,8 @@ import * as v from 'valibot';
 import type { Clock } from '../../../clock.ts';
 import { QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
+import type { Value } from '../../../value.ts';
+import type { Certificate } from '../certificates/certificate.ts';
 import { decodeCertificate } from '../certificates/certificate-codec.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { Bell } from './bell.ts';
@@ -14,7 +16,6 @@ import { announcementSchema, arrivalBytes, atSchema, type GenerationRef, type Ou
 import type { GroupClient } from './group-client.ts';
 import type { KnownBarrier } from './known-barrier.ts';
 import type { OverFrame, ZoneFrame } from './zone-frames.ts';
-import type { CheckCertificate } from './zone-relay.ts';
 
 /** An aggregator that has not answered by then is passed by, milliseconds. A few round trips within a zone. */
 const answerMs = 250;
@@ -23,6 +24,11 @@ const distrustMs = 60_000;
 /** Who waits for the rest of a zone of unknown size waits this long, milliseconds. */
 const unknownShareMs = 5;
 const maxPatienceMs = 1_000;
+/** Nodes whose failures are remembered. */
+const maxRemembered = 64;
+
+/** What a certificate proves; throws `CERTIFICATE_INVALID`. `verifyCertificate` with the trust of the mesh. */
+export type CheckCertificate = (certificate: Certificate) => { readonly query: Value; readonly statement: Value };
 
 export interface RelayedPlace {
   readonly by: NodeId;
@@ -55,6 +61,7 @@ export class ZoneParticipant {
   readonly #clock: Clock;
   readonly #waiting = new Set<Waiting>();
   readonly #distrusted = new Map<NodeId, number>();
+  readonly #doubted = new Set<NodeId>();
   /** Generations that the group is being asked about. */
   readonly #asking = new Set<string>();
 
@@ -67,9 +74,16 @@ export class ZoneParticipant {
     return this.#parts.aggregator() === node;
   }
 
+  /** It did not pass on what had happened. Once may be chance: the news and the question crossed. */
+  doubt(node: NodeId): void {
+    if (this.#doubted.delete(node)) this.distrust(node);
+    else if (this.#doubted.size < maxRemembered) this.#doubted.add(node);
+  }
+
+  /** It took an arrival and told nobody. */
   distrust(node: NodeId): void {
     // There is one aggregator at a time; the list is as long as the zone is unsteady.
-    if (this.#distrusted.size >= 64) this.#distrusted.clear();
+    if (this.#distrusted.size >= maxRemembered) this.#distrusted.clear();
     this.#distrusted.set(node, this.#clock.now() + distrustMs);
   }
 
@@ -109,8 +123,12 @@ export class ZoneParticipant {
     if (!concerned) return;
     // What this node heard itself as the aggregator it heard from the group.
     const outcome = from === this.#parts.tools.self ? frame.outcome : this.#certified(frame);
-    if (outcome !== undefined) this.#tell(frame.at, outcome);
-    else void this.#ask(frame.at);
+    if (outcome === undefined) {
+      void this.#ask(frame.at);
+      return;
+    }
+    this.#doubted.delete(from);
+    this.#tell(frame.at, outcome);
   }
 
   onGone(node: NodeId): void {

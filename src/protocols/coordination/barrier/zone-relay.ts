@@ -1,17 +1,12 @@
 /** A node's part in its zone, both as participant and as aggregator, on one link. */
 import type { NodeId } from '../../../node-id.ts';
-import type { Value } from '../../../value.ts';
-import type { Certificate } from '../certificates/certificate.ts';
 import type { CoordinationTools } from '../tools.ts';
 import type { GroupClient } from './group-client.ts';
 import type { VerifySignature } from './reducer.ts';
 import { ZoneAggregator } from './zone-aggregator.ts';
 import { decodeZoneFrame, encodeZoneFrame, type ZoneFrame } from './zone-frames.ts';
 import type { ZoneLink } from './zone-link.ts';
-import { ZoneParticipant } from './zone-participant.ts';
-
-/** What a certificate proves; throws `CERTIFICATE_INVALID`. `verifyCertificate` with the trust of the mesh. */
-export type CheckCertificate = (certificate: Certificate) => { readonly query: Value; readonly statement: Value };
+import { type CheckCertificate, ZoneParticipant } from './zone-participant.ts';
 
 export interface ZoneRelayParts {
   readonly tools: CoordinationTools;

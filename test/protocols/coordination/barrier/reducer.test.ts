@@ -254,19 +254,19 @@ describe('by way of an aggregator', () => {
     const renamed = { ...good, as: 'other' };
     const otherTry = { ...good, attempt: 4 };
     const ownSignature = { ...at.signed(i1, 'x', 'north'), node: i0.id };
-    expect(at.relay(n1, 'north', [invented, renamed, otherTry, ownSignature])).toMatchObject({
+    expect(at.relay(n3, 'north', [invented, renamed, otherTry, ownSignature])).toMatchObject({
       refused: [0, 1, 2, 3],
     });
-    expect(at.relay(n1, 'south', [good])).toMatchObject({ refused: [0] });
+    expect(at.relay(n3, 'south', [good])).toMatchObject({ refused: [0] });
     expect(at.status()).toMatchObject({ arrivedCount: 0 });
     at.withdraw(i0.id, 'x', 3);
-    expect(at.relay(n1, 'north', [good])).toMatchObject({ refused: [0] });
+    expect(at.relay(n3, 'north', [good])).toMatchObject({ refused: [0] });
     // The next generation: what was signed for this one is void.
     at.arrive(n0, 'x', { zone: 'north', attempt: 4 });
     at.arrive(n1, 'x', { zone: 'north', attempt: 4 });
     at.arrive(n2, 'x', { zone: 'south', attempt: 4 });
     at.generation = 2;
-    expect(at.relay(n1, 'north', [good])).toMatchObject({ refused: [0] });
+    expect(at.relay(n3, 'north', [good])).toMatchObject({ refused: [0] });
   });
 });
 

@@ -17,7 +17,7 @@ export const verify: VerifySignature = (node, bytes, signature) => {
 };
 
 export const identityOf = (n: number): Identity => createIdentity(seededRng(7_000 + n).bytes(32));
-export const nonce = new Uint8Array(16).fill(7);
+const nonce = new Uint8Array(16).fill(7);
 
 export type Reply = { readonly [key: string]: unknown };
 

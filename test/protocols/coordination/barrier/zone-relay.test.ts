@@ -163,6 +163,23 @@ describe('when the aggregator fails', () => {
     expect(passages[0]).toMatchObject({ arrived: 8 });
   });
 
+  test('it misses the event: it looks after a gap, and otherwise its zone finds out', async () => {
+    for (const gap of [true, false]) {
+      const zones = await Zones.make(two);
+      const barriers = await zones.open(terms);
+      const [aggregator] = zones.nodes as [ZoneNode];
+      zones.order.deafen(aggregator.id);
+      const early = barriers.slice(0, 4).map((barrier) => barrier.arrive());
+      await zones.world.run(50);
+      const late = await zones.world.settled(Promise.all(barriers.slice(4).map((barrier) => barrier.arrive())));
+      const start = zones.world.now;
+      zones.order.undeafen(aggregator.id, { gap });
+      const passages = await zones.world.settled(Promise.all(early));
+      for (const passage of passages) expect(passage).toEqual(late[0]);
+      expect(zones.world.now - start).toBeLessThan(gap ? 100 : 3_100);
+    }
+  });
+
   test('there is no connection to it: the way is direct', async () => {
     const zones = await Zones.make(two);
     const barriers = await zones.open(terms);
@@ -207,7 +224,7 @@ describe('when the aggregator lies', () => {
       };
       zones.order.apply(encodePayload(arrival, 1_024), liar.id);
     };
-    return { zones, arrive, complete, honest };
+    return { zones, arrive, complete, honest, liar };
   }
 
   const taken = (frame: ZoneFrame): ZoneFrame | undefined =>
@@ -230,6 +247,25 @@ describe('when the aggregator lies', () => {
     await zones.world.run(100);
     expect(zones.total('arrivedDirectly')).toBe(4);
     expect(again).toHaveLength(3);
+  });
+
+  test('tells the group and not its zone: twice may be chance, then it is passed by', async () => {
+    const { zones, arrive, liar } = await withLiar((frame, from, say) => {
+      if (frame.t !== 'arrive') return;
+      const { at, as, attempt, zone, signature } = frame;
+      const arrivals = [{ node: from, as, attempt, signature }];
+      zones.order.apply(encodePayload({ kind: 'barrier.relay', at, zone, arrivals }, 4_096), liar.id);
+      say(taken(frame) as ZoneFrame);
+    });
+    for (let generation = 1; generation <= 3; generation++) {
+      const all = arrive();
+      const at = { id: 'b', epoch: 1, generation };
+      const own = { kind: 'barrier.arrive', at, as: 'liar', zone: 'north', attempt: generation };
+      zones.order.apply(encodePayload(own, 1_024), liar.id);
+      const passages = await zones.world.settled(Promise.all(all));
+      expect(passages.map((passage) => passage?.generation)).toEqual([generation, generation, generation]);
+      expect(zones.total('arrivedDirectly')).toBe(generation < 3 ? 0 : 2);
+    }
   });
 
   test('says that it opened: nobody believes it, with a forged certificate or with none', async () => {

@@ -11,7 +11,7 @@ import type { Barrier, BarrierOptions } from '../../../../src/protocols/coordina
 import { NetworkZoneLink } from '../../../../src/protocols/coordination/barrier/network-zone-link.ts';
 import { OrderedBarriers } from '../../../../src/protocols/coordination/barrier/ordered-barriers.ts';
 import { BarrierReducer } from '../../../../src/protocols/coordination/barrier/reducer.ts';
-import type { CheckCertificate } from '../../../../src/protocols/coordination/barrier/zone-relay.ts';
+import type { CheckCertificate } from '../../../../src/protocols/coordination/barrier/zone-participant.ts';
 import { statementBytes } from '../../../../src/protocols/coordination/certificates/statement.ts';
 import type { CoordinationTools } from '../../../../src/protocols/coordination/tools.ts';
 import { ManualClock, SharedOrder } from '../local-tools.ts';
