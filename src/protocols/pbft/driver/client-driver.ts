@@ -2,7 +2,7 @@
  * Runs a client's core on a real clock and network, and gives promises for what it settles. Every promise ends by its deadline,
  * and says whether the command has run, has not, or may have.
  */
-import type { Clock, Timer } from '../../../clock.ts';
+import type { Clock } from '../../../clock.ts';
 import { QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
 import { type ClientState, createClient, stepClient } from '../client.ts';
@@ -11,6 +11,7 @@ import { encodeMessage } from '../encoding.ts';
 import { type Group, quorumOf, weakQuorumOf } from '../group.ts';
 import type { Message } from '../messages.ts';
 import { inspect, type ValidationContext, type Verdict } from '../validate.ts';
+import { Alarm } from './alarm.ts';
 import type { SignatureVerifier } from './verifier.ts';
 
 export interface ClientDriverParts {
@@ -42,13 +43,14 @@ export class ClientDriver {
   readonly #state: ClientState;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
-  #timer: Timer | undefined;
+  readonly #alarm: Alarm;
   #stopped = false;
   #flushing = false;
   readonly #gathered: ClientInput[] = [];
 
   constructor(parts: ClientDriverParts) {
     this.#parts = parts;
+    this.#alarm = new Alarm(parts.clock, () => this.#feed({ type: 'wake' }));
     this.#state = createClient({
       self: parts.self,
       sign: parts.sign,
@@ -123,7 +125,7 @@ export class ClientDriver {
 
   stop(): void {
     this.#stopped = true;
-    this.#timer?.cancel();
+    this.#alarm.cancel();
     const error = new QuorateError('STOPPED', 'This mesh has stopped; what was under way may have been ordered.');
     for (const waiting of [...this.#waiting.values()]) waiting.fail(error);
     this.#waiting.clear();
@@ -180,7 +182,7 @@ export class ClientDriver {
     const now = { monotonicMs: clock.now(), wallMs: clock.wallNow() };
     for (const effect of stepClient(this.#state, input, now)) {
       if (effect.type === 'send') this.#send(effect.to, effect.message);
-      else if (effect.type === 'wake') this.#wake(effect.atMs);
+      else if (effect.type === 'wake') this.#alarm.set(effect.atMs);
       else {
         const waiting = this.#waiting.get(effect.id);
         this.#waiting.delete(effect.id);
@@ -193,13 +195,6 @@ export class ClientDriver {
   #send(to: readonly NodeId[], message: Message): void {
     const bytes = encodeMessage(message);
     for (const peer of to) this.#parts.send(peer, bytes);
-  }
-
-  #wake(atMs: number): void {
-    this.#timer?.cancel();
-    this.#timer = this.#parts.clock.after(Math.max(0, atMs - this.#parts.clock.now()), () => {
-      this.#feed({ type: 'wake' });
-    });
   }
 }
 

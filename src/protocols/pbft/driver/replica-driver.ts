@@ -4,7 +4,7 @@
  * A message or event leaves only when every record written before it is on disk. Whatever throws in the core, and a disk that fails, ends this replica and nothing
  * else: what it promised stays in its log, and it says no more.
  */
-import type { Clock, Timer } from '../../../clock.ts';
+import type { Clock } from '../../../clock.ts';
 import { QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { Effect, Input, ReplicaEvent } from '../effects.ts';
@@ -15,6 +15,7 @@ import { step } from '../replica.ts';
 import { executedBy, type ReplicaSetup, type ReplicaState } from '../state.ts';
 import { isNeeded } from '../triage.ts';
 import { type Accepted, inspect, type SignatureClaim, type Verdict } from '../validate.ts';
+import { Alarm } from './alarm.ts';
 import type { SignatureVerifier } from './verifier.ts';
 import type { WriteAheadLog } from './write-ahead-log.ts';
 
@@ -60,7 +61,7 @@ interface Gated {
 export class ReplicaDriver {
   readonly #parts: ReplicaDriverParts;
   readonly #state: ReplicaState;
-  #timer: Timer | undefined;
+  readonly #alarm: Alarm;
   #running = false;
   /** Position in the log of the last record written. */
   #written: number;
@@ -75,6 +76,9 @@ export class ReplicaDriver {
     this.#parts = parts;
     this.#state = restore(parts.setup, parts.log.recovered);
     this.#written = parts.log.durable;
+    this.#alarm = new Alarm(parts.clock, () => {
+      if (this.#running) this.#feed({ type: 'wake' });
+    });
     parts.log.listen({
       onDurable: () => this.#release(),
       onFailed: (error) => this.#fail(error),
@@ -89,7 +93,7 @@ export class ReplicaDriver {
   /** Says no more from now on. The log is its owner's to close. */
   stop(): void {
     this.#running = false;
-    this.#timer?.cancel();
+    this.#alarm.cancel();
     this.#gated.length = 0;
     this.#inputs.length = 0;
     this.#waiting.clear();
@@ -187,7 +191,7 @@ export class ReplicaDriver {
         this.whenDurable(() => this.#letOut(effect));
         break;
       case 'wake':
-        this.#wake(effect.atMs);
+        this.#alarm.set(effect.atMs);
         break;
     }
   }
@@ -212,13 +216,6 @@ export class ReplicaDriver {
     }
     const bytes = encodeMessage(effect.message);
     for (const peer of effect.to) this.#parts.send(peer, bytes);
-  }
-
-  #wake(atMs: number): void {
-    this.#timer?.cancel();
-    this.#timer = this.#parts.clock.after(Math.max(0, atMs - this.#parts.clock.now()), () => {
-      if (this.#running) this.#feed({ type: 'wake' });
-    });
   }
 
   #fail(cause: unknown): void {
