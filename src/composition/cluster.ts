@@ -17,7 +17,7 @@ import { MeshMembership } from '../protocols/membership/mesh-membership.ts';
 import { ClusterMessaging, type RegistryHeads } from '../protocols/messaging/cluster.ts';
 import { ClusterRegistry } from '../protocols/registry/cluster-registry.ts';
 import { Replication } from '../protocols/replication/replication.ts';
-import { clusterCoordination } from './coordination.ts';
+import { type ClusterCoordination, clusterCoordination } from './coordination.ts';
 import { Departures } from './departures.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { feedStatus, peerStatus, RefusalCounts } from './status.ts';
@@ -84,7 +84,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     log: (level, message, data) => options.logger[level](message, data),
   });
   const membership = makeMembership(assembly, { store, network, replication, onMisbehaviour });
-  const registry = new ClusterRegistry<Custom>({
+  const registry: ClusterRegistry<Custom> = new ClusterRegistry<Custom>({
     self,
     zone: options.zone,
     hlc: new HybridClock(() => clock.wallNow()),
@@ -93,6 +93,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     feeds: store,
     membership,
     flush: () => replication.flush(),
+    names: () => coordination.registryNames,
     schema: options.metadata,
     maxAgents: options.registry.maxAgentsPerNode,
     pendingCalls: (agent) => messaging.pendingCalls(agent),
@@ -113,7 +114,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     onMisbehaviour: (peer, reason) => onMisbehaviour(peer, `messaging: ${reason}`),
   });
 
-  const coordination = clusterCoordination(assembly, {
+  const coordination: ClusterCoordination = clusterCoordination(assembly, {
     identity,
     network,
     membership,
@@ -122,6 +123,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
       return record === undefined ? undefined : { node: record.node, zone: record.zone };
     },
     onMisbehaviour,
+    onKnown: () => registry.judgeAgain(),
   });
 
   await lifecycle.start(

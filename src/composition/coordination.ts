@@ -16,6 +16,7 @@ import { type GroupEvent, type GroupMemory, GroupOrdering } from '../protocols/c
 import { idOf } from '../protocols/coordination/group/learning.ts';
 import { LocalOrdering } from '../protocols/coordination/local-ordering.ts';
 import { MachineClient } from '../protocols/coordination/machine/machine-client.ts';
+import { RegistryNames } from '../protocols/coordination/names/registry-names.ts';
 import {
   type CoordinationParts,
   coordinationOver,
@@ -29,6 +30,7 @@ import type { Membership } from '../protocols/membership/membership.ts';
 import { SignatureVerifier } from '../protocols/pbft/driver/verifier.ts';
 import { createMemoryLog, logName, openFileLog, type WriteAheadLog } from '../protocols/pbft/driver/write-ahead-log.ts';
 import { maxFaulty } from '../protocols/pbft/quorum.ts';
+import type { ExclusiveNames } from '../protocols/registry/exclusive-names.ts';
 import type { AgentId } from '../value.ts';
 import type { Assembly } from './parts.ts';
 
@@ -60,6 +62,7 @@ function verifyWith(verifier: SignatureVerifier): VerifySignature {
 
 export interface LocalCoordination extends CoordinationParts {
   readonly ordering: LocalOrdering;
+  readonly registryNames: ExclusiveNames;
 }
 
 export function localCoordination<Custom>(
@@ -93,11 +96,13 @@ export function localCoordination<Custom>(
       failure: undefined,
     }),
   });
-  return { ...parts, ordering };
+  const registryNames = new RegistryNames(parts.names, () => ({ local: identity.id }));
+  return { ...parts, ordering, registryNames };
 }
 
 export interface ClusterCoordination extends CoordinationParts {
   readonly ordering: GroupOrdering;
+  readonly registryNames: ExclusiveNames;
 }
 
 /** To be called before the network starts; `ordering.start` comes after the mesh was joined. */
@@ -109,10 +114,12 @@ export function clusterCoordination<Custom>(
     readonly membership: Membership & { ensureConnected(peer: NodeId, signal?: AbortSignal): Promise<void> };
     readonly locate: Locate;
     readonly onMisbehaviour: (peer: NodeId, reason: string) => void;
+    /** The group is known from now on. */
+    readonly onKnown: () => void;
   },
 ): ClusterCoordination {
   const { options, clock, onError } = assembly;
-  const { identity, network, membership, locate, onMisbehaviour } = parts;
+  const { identity, network, membership, locate, onMisbehaviour, onKnown } = parts;
   const verifier = new SignatureVerifier();
   const verify = verifyWith(verifier);
   const ordering = new GroupOrdering({
@@ -134,7 +141,10 @@ export function clusterCoordination<Custom>(
     onMisbehaviour,
     onListenerError: onError,
     log: (level, message, data) => options.logger[level](message, data),
-    onEvent: (event) => tell(assembly, event),
+    onEvent: (event) => {
+      if (event.kind === 'learned') onKnown();
+      tell(assembly, event);
+    },
   });
   const zonePeers = (): NodeId[] =>
     membership
@@ -155,7 +165,10 @@ export function clusterCoordination<Custom>(
   membership.on('change', ({ member }) => {
     if (member.state === 'unreachable' || member.state === 'left') ordering.validator?.unreachable(member.id);
   });
-  return { ...coordination, ordering };
+  const registryNames = new RegistryNames(coordination.names, () =>
+    ordering.definition === undefined ? undefined : trustOf(ordering),
+  );
+  return { ...coordination, ordering, registryNames };
 }
 
 function founders<Custom>(

@@ -4,7 +4,7 @@ import { createIdentity } from '../identity.ts';
 import { LocalMembership } from '../protocols/membership/local-membership.ts';
 import { LocalMessaging } from '../protocols/messaging/local.ts';
 import { LocalRegistry } from '../protocols/registry/local-registry.ts';
-import { localCoordination } from './coordination.ts';
+import { type LocalCoordination, localCoordination } from './coordination.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 
 export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise<MeshParts<Custom>> {
@@ -30,6 +30,7 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
         rng,
         schema: options.metadata,
         maxAgents: options.registry.maxAgentsPerNode,
+        names: () => coordination.registryNames,
         pendingCalls: (agent) => messaging.pendingCalls(agent),
         onListenerError: onError,
       }),
@@ -49,7 +50,7 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
       }),
     drainAndStop,
   );
-  const coordination = await lifecycle.start(
+  const coordination: LocalCoordination = await lifecycle.start(
     'coordination',
     () =>
       localCoordination(assembly, identity, (agent) => {

@@ -31,6 +31,7 @@ export const registrationCases: RegistryCases = {
       preferences: { latencySensitive: false, consistency: 'eventual' },
       version: undefined,
       custom: {},
+      strong: undefined,
     });
   },
 
@@ -52,8 +53,10 @@ export const registrationCases: RegistryCases = {
       custom,
     } as const;
     await registry.register('worker', handler, metadata);
-    const { id: _, node: __, claimedAt: ___, ...rest } = registry.lookup('worker') ?? assert.fail('not registered');
+    const record = registry.lookup('worker') ?? assert.fail('not registered');
+    const { id: _, node: __, claimedAt: ___, strong, ...rest } = record;
     assert.deepEqual(rest, { ...metadata, capabilities: ['plan', 'search'] });
+    assert.equal(strong, undefined);
   },
 
   'a record is frozen, and nothing of what was given is shared with it': async ({ registry }) => {

@@ -53,10 +53,20 @@ export interface AgentRecord<Custom = Record<string, Value>> {
   readonly custom: Custom;
   /** When the id was claimed: hybrid logical clock, milliseconds since 1970 in its upper part. */
   readonly claimedAt: number;
+  /** Set when the id was granted by the validators (`consistency: 'strong'`): no other node has it, whatever it says. */
+  readonly strong: StrongClaim | undefined;
+}
+
+/** An exclusive grant of an id. */
+export interface StrongClaim {
+  /** Fencing token: higher than that of every earlier owner of the id. */
+  readonly token: number;
+  /** An encoded certificate of the validators. */
+  readonly proof: Uint8Array;
 }
 
 /** The metadata of a record: what an agent may change without claiming its id anew. */
-export type RecordFields = Omit<AgentRecord, 'id' | 'node' | 'claimedAt'>;
+export type RecordFields = Omit<AgentRecord, 'id' | 'node' | 'claimedAt' | 'strong'>;
 
 /** Field path → what is wrong with it. */
 export type Problems = Map<string, string>;
@@ -291,7 +301,13 @@ export function completeFields(given: Partial<RecordFields>, zone: string): Reco
 }
 
 /** All records have their fields in this one order, which keeps them one hidden class. */
-export function makeRecord(id: AgentId, node: NodeId, fields: RecordFields, claimedAt: number): AgentRecord {
+export function makeRecord(
+  id: AgentId,
+  node: NodeId,
+  fields: RecordFields,
+  claimedAt: number,
+  strong?: StrongClaim | undefined,
+): AgentRecord {
   return Object.freeze({
     id,
     node,
@@ -304,6 +320,7 @@ export function makeRecord(id: AgentId, node: NodeId, fields: RecordFields, clai
     version: fields.version,
     custom: fields.custom,
     claimedAt,
+    strong,
   });
 }
 
@@ -320,6 +337,7 @@ export function entryOfRecord(record: AgentRecord): Value {
   if (record.preferences !== preferences.eventual.calm) entry['preferences'] = record.preferences;
   if (record.version !== undefined) entry['version'] = record.version;
   if (record.custom !== noCustom) entry['custom'] = record.custom;
+  if (record.strong !== undefined) entry['strong'] = { token: record.strong.token, proof: record.strong.proof };
   return entry;
 }
 
@@ -340,10 +358,32 @@ export function recordOfEntry(
   if (zone === undefined || capabilities === undefined) return { ok: false, reason: 'zone or capabilities missing' };
   const fields = readFields(entry, problems);
   for (const [field, problem] of problems) return { ok: false, reason: `${field} ${problem}` };
-  return { ok: true, record: makeRecord(id, author, completeFields(fields, ''), claimedAt) };
+  const strong = readStrong(entry['strong'], problems);
+  for (const [field, problem] of problems) return { ok: false, reason: `${field} ${problem}` };
+  return { ok: true, record: makeRecord(id, author, completeFields(fields, ''), claimedAt, strong) };
 }
 
-/** Which of two claims to one id wins: the earlier; of equal ones, that of the smaller author. */
+/** A certificate of seven signatures and four changes of validators has 5 kB. */
+const maxProofBytes = 16 * 1024;
+
+/** Its shape only; whether the proof proves anything is for others to judge. */
+function readStrong(value: Value, problems: Problems): StrongClaim | undefined {
+  if (value === undefined) return undefined;
+  const { token, proof } = isPlainObject(value) ? value : {};
+  const sound = typeof token === 'number' && Number.isSafeInteger(token) && token > 0;
+  if (sound && proof instanceof Uint8Array && proof.length <= maxProofBytes) {
+    return Object.freeze({ token, proof: new Uint8Array(proof) });
+  }
+  problems.set('strong', 'must have a token and a proof');
+  return undefined;
+}
+
+/**
+ * Which of two claims to one id wins: the one granted by the validators, of two such the later grant; else the earlier, of equal ones that
+ * of the smaller author.
+ */
 export function claimsBefore(a: AgentRecord, b: AgentRecord): boolean {
+  const [granted, other] = [a.strong?.token ?? 0, b.strong?.token ?? 0];
+  if (granted !== other) return granted > other;
   return a.claimedAt !== b.claimedAt ? a.claimedAt < b.claimedAt : a.node < b.node;
 }

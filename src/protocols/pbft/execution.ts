@@ -6,7 +6,15 @@ import type { NodeId } from '../../node-id.ts';
 import { makeCheckpoint } from './checkpoints.ts';
 import { primaryOf } from './group.ts';
 import type { Slot } from './log.ts';
-import { type Batch, type FetchBatch, nullBatch, type Read, type Request } from './messages.ts';
+import {
+  type Batch,
+  type FetchBatch,
+  nullBatch,
+  type Read,
+  type ReadReply,
+  type Reply,
+  type Request,
+} from './messages.ts';
 import { admit, settle } from './pending.ts';
 import { executeBatch } from './replicated.ts';
 import { standingOf } from './sessions.ts';
@@ -57,7 +65,12 @@ function run(turn: Turn, slot: Slot, batch: Batch): void {
 
 function reply(turn: Turn, { client, session, number }: Request, result: Uint8Array): void {
   const { group, view } = turn.state;
-  send(turn, client, { type: 'reply', client, session, number, epoch: group.epoch, view, result });
+  answer(turn, client, { type: 'reply', client, session, number, epoch: group.epoch, view, result });
+}
+
+/** To a client, which may live in this process. */
+function answer(turn: Turn, client: NodeId, message: Reply | ReadReply): void {
+  turn.effects.push({ type: 'send', to: [client], message });
 }
 
 /**
@@ -104,7 +117,7 @@ function answerRead(turn: Turn, to: NodeId, read: Read): void {
     return; // A query the application cannot answer gets no quorum; ordered, it fails alike everywhere.
   }
   if (result.length > parametersOf(state).maxResultBytes) return;
-  send(turn, to, { type: 'readReply', number: read.number, epoch: state.group.epoch, result });
+  answer(turn, to, { type: 'readReply', number: read.number, epoch: state.group.epoch, result });
 }
 
 export function answerWaitingReads(turn: Turn): void {

@@ -8,12 +8,13 @@
  */
 import type { Clock } from '../../clock.ts';
 import type { FeedChange, Feeds } from '../../crdt/feeds.ts';
-import { type AgentRecord, entryOfRecord, recordOfEntry } from '../../crdt/registry-record.ts';
+import { type AgentRecord, entryOfRecord, makeRecord, recordOfEntry } from '../../crdt/registry-record.ts';
 import type { Claim } from '../../crdt/registry-view.ts';
 import type { HybridClock } from '../../hlc.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
 import type { Member, Membership } from '../membership/membership.ts';
+import { type ExclusiveNames, noNames } from './exclusive-names.ts';
 import { PrematureClaims } from './premature-claims.ts';
 import { type RegistryDependencies, ViewRegistry } from './view-registry.ts';
 
@@ -44,6 +45,9 @@ export class ClusterRegistry<Custom = Record<string, Value>> extends ViewRegistr
   readonly #hlc: HybridClock;
   readonly #flush: () => Promise<void> | void;
   readonly #premature: PrematureClaims;
+  readonly #grantsOf: () => ExclusiveNames;
+  /** Strong claims that could not be judged yet, by author and id; each waits in the author's feed. */
+  readonly #unjudged = new Map<string, { readonly author: NodeId; readonly id: AgentId }>();
   readonly #unsubscribe: readonly (() => void)[];
   #malformed = 0;
   #last: RefusedEntries['last'];
@@ -56,6 +60,7 @@ export class ClusterRegistry<Custom = Record<string, Value>> extends ViewRegistr
     this.#membership = dependencies.membership;
     this.#hlc = dependencies.hlc;
     this.#flush = dependencies.flush;
+    this.#grantsOf = dependencies.names ?? (() => noNames);
     this.#premature = new PrematureClaims(dependencies.clock, (author, id) => this.#offerAgain(author, id));
     this.#unsubscribe = [
       this.#feeds.onChange((changes) => this.#onFeedChanges(changes)),
@@ -139,10 +144,34 @@ export class ClusterRegistry<Custom = Record<string, Value>> extends ViewRegistr
       this.#last = { author, id, reason: read.reason };
       return none;
     }
-    if (this.#hlc.observe(read.record.claimedAt)) return { record: read.record };
+    const record = this.#judged(read.record);
+    if (record === undefined) {
+      this.#malformed += 1;
+      this.#last = { author, id, reason: 'claims a grant that its proof does not show' };
+      return none;
+    }
+    if (this.#hlc.observe(record.claimedAt)) return { record };
     this.#premature.add(author, id, read.record.claimedAt);
     this.#last = { author, id, reason: 'claimed by a clock too far ahead' };
     return none;
+  }
+
+  /** The record, if its grant is proved; without the grant, while nobody can say. */
+  #judged(record: AgentRecord): AgentRecord | undefined {
+    const { id, node, strong } = record;
+    const key = `${node} ${id}`;
+    this.#unjudged.delete(key);
+    if (strong === undefined) return record;
+    const proved = this.#grantsOf().verify(id, node, strong.token, strong.proof);
+    if (proved === true) return record;
+    if (proved === false) return undefined;
+    this.#unjudged.set(key, { author: node, id });
+    return makeRecord(id, node, record, record.claimedAt);
+  }
+
+  /** To be called when grants can be judged that could not be before. */
+  judgeAgain(): void {
+    for (const { author, id } of [...this.#unjudged.values()]) this.#offerAgain(author, id);
   }
 
   #offerAgain(author: NodeId, id: AgentId): void {

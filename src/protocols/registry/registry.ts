@@ -16,13 +16,30 @@ export type {
   ResolveOptions,
 } from './records.ts';
 
-/** Told when somebody else's earlier claim to the same id wins after two sides of a split met. */
+/** Told when an id is not this node's any more, although nobody here gave it up. */
 export interface LostEvent {
   readonly id: AgentId;
-  readonly reason: 'conflict';
+  /**
+   * `conflict`: somebody else's claim wins: an earlier one, after two sides of a split met, or one that the validators granted. `lease`: the validators' grant
+   * ended, because this process stood still or could not reach them for too long.
+   */
+  readonly reason: 'conflict' | 'lease';
   /** What was registered here and lost. */
   readonly record: AgentRecord;
-  readonly winner: AgentRecord;
+  /** Whose claim wins; after `lease` there may be nobody yet. */
+  readonly winner: AgentRecord | undefined;
+}
+
+export interface RegisterOptions {
+  /**
+   * `eventual`: at once; of two nodes that claim one id the earlier claim wins in time. `strong`: the validators grant the id to one node at a time, also against liars;
+   * needs a quorum of them, and ends with the node's lease (30 s) when it falls silent. Default `eventual`.
+   */
+  readonly consistency?: 'eventual' | 'strong';
+  /** Of a strong claim. */
+  readonly signal?: AbortSignal;
+  /** Of a strong claim. Default: `coordination.timeoutMs`. */
+  readonly timeoutMs?: number;
 }
 
 /** The owner's hold on a registration. */
@@ -74,9 +91,19 @@ export interface Registry<Custom = Record<string, Value>> {
   /**
    * Claims `id` for `handler` on this node. Visible here when the promise resolves, and on its way to the
    * others. Throws `INVALID_ARGUMENT` and `INVALID_METADATA` naming every wrong field,
-   * `ALREADY_REGISTERED` (the original is untouched), `LIMIT_EXCEEDED`.
+   * `ALREADY_REGISTERED` (the original is untouched), `LIMIT_EXCEEDED`; with `consistency: 'strong'` also what coordination throws (`NO_QUORUM`,
+   * `UNKNOWN_OUTCOME` …), and an id that another node claims without a grant is taken from it.
+   *
+   * @example
+   * const leader = await mesh.registry.register('billing', handler, { capabilities: ['billing'] }, { consistency: 'strong' });
+   * leader.record.strong?.token; // for what billing writes to
    */
-  register(id: AgentId, handler: AgentHandler, metadata: AgentMetadata<Custom>): Promise<Registration<Custom>>;
+  register(
+    id: AgentId,
+    handler: AgentHandler,
+    metadata: AgentMetadata<Custom>,
+    options?: RegisterOptions,
+  ): Promise<Registration<Custom>>;
   /**
    * Several operations in order. `continue` (default) goes on after a failure, `stop` skips the rest,
    * `rollback` undoes all; then nothing is applied before every operation has been validated. Failures are

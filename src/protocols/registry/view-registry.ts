@@ -12,7 +12,7 @@ import {
   sortRecords,
   type Test,
 } from '../../crdt/registry-criteria.ts';
-import type { AgentRecord } from '../../crdt/registry-record.ts';
+import type { AgentRecord, StrongClaim } from '../../crdt/registry-record.ts';
 import { RegistryView, type ViewChange } from '../../crdt/registry-view.ts';
 import { QuorateError } from '../../errors.ts';
 import type { HybridClock } from '../../hlc.ts';
@@ -20,10 +20,19 @@ import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
 import type { AgentHandler, LocalHandlers } from '../messaging/messaging.ts';
 import { type OnError, runBatch } from './batch.ts';
+import { type ExclusiveName, type ExclusiveNames, noNames } from './exclusive-names.ts';
 import type { CustomSchema } from './metadata.ts';
 import { OwnAgents, type OwnRegistration } from './own-agents.ts';
 import type { Criteria, QueryOptions, ResolveOptions, ResolveStrategy } from './records.ts';
-import type { AgentMetadata, BatchOperation, BatchResult, Registration, Registry, RegistryEvent } from './registry.ts';
+import type {
+  AgentMetadata,
+  BatchOperation,
+  BatchResult,
+  RegisterOptions,
+  Registration,
+  Registry,
+  RegistryEvent,
+} from './registry.ts';
 import { Strategies } from './strategies.ts';
 import { WatchCursor } from './watch.ts';
 import { asCustom, type RecordSink, Writes } from './writes.ts';
@@ -40,6 +49,8 @@ export interface RegistryDependencies<Custom = Record<string, Value>> {
   readonly maxAgents: number;
   /** Calls sent from here to that agent and not yet answered. Default: none, which leaves `leastLoaded` with capacities. */
   readonly pendingCalls?: ((agent: AgentId) => number) | undefined;
+  /** Who grants ids for `consistency: 'strong'`. Default: nobody does. */
+  readonly names?: (() => ExclusiveNames) | undefined;
   /** Told of exceptions that listeners of the application throw. */
   readonly onListenerError: (error: unknown, type: string) => void;
 }
@@ -58,11 +69,13 @@ export abstract class ViewRegistry<Custom = Record<string, Value>> implements Re
     readonly node: readonly Test[];
   };
   readonly #cursors = new Set<WatchCursor>();
+  readonly #names: () => ExclusiveNames;
   #stopped = false;
 
   protected constructor(dependencies: RegistryDependencies<Custom>) {
     const { self, zone, hlc, rng, onListenerError, pendingCalls = () => 0 } = dependencies;
     this.view = new RegistryView(onListenerError);
+    this.#names = dependencies.names ?? (() => noNames);
     this.#own = new OwnAgents(onListenerError);
     this.handlers = this.#own;
     const sink: RecordSink = { write: (record) => this.write(record), erase: (id) => this.erase(id) };
@@ -101,12 +114,60 @@ export abstract class ViewRegistry<Custom = Record<string, Value>> implements Re
   protected abstract isSuspect(node: NodeId): boolean;
   protected abstract rttMs(node: NodeId): number | undefined;
 
-  async register(id: AgentId, handler: AgentHandler, metadata: AgentMetadata<Custom>): Promise<Registration<Custom>> {
+  async register(
+    id: AgentId,
+    handler: AgentHandler,
+    metadata: AgentMetadata<Custom>,
+    options: RegisterOptions = {},
+  ): Promise<Registration<Custom>> {
     this.#assertRunning();
-    const step = await this.#writes.register(id, handler, metadata);
+    const { consistency = 'eventual' } = options;
+    if (consistency === 'strong') return this.#registerStrong(id, handler, metadata, options);
+    if (consistency !== 'eventual') {
+      throw new QuorateError('INVALID_ARGUMENT', "consistency must be 'eventual' or 'strong'.", { consistency });
+    }
+    const step = await this.#writes.register(id, handler, metadata, () => undefined);
     const applied = step();
     applied.commit();
     return applied.registration as OwnRegistration<Custom>;
+  }
+
+  async #registerStrong(
+    id: AgentId,
+    handler: AgentHandler,
+    metadata: AgentMetadata<Custom>,
+    options: RegisterOptions,
+  ): Promise<Registration<Custom>> {
+    let grant: ExclusiveName | undefined;
+    const strong = (): StrongClaim | undefined => grant && Object.freeze({ token: grant.token, proof: grant.proof });
+    // All that can be wrong with the rest is said before the validators are asked.
+    const step = await this.#writes.register(id, handler, metadata, strong);
+    const names = this.#names();
+    grant = await names.claim(id, options);
+    let registration: OwnRegistration<Custom>;
+    try {
+      const applied = step();
+      applied.commit();
+      registration = applied.registration as OwnRegistration<Custom>;
+    } catch (error) {
+      await names.release(id);
+      throw error;
+    }
+    const onLost = (): void => this.#loseGrant(registration);
+    if (grant.signal.aborted) onLost();
+    else grant.signal.addEventListener('abort', onLost, { once: true });
+    return registration;
+  }
+
+  /** The validators may give the id to somebody else now. */
+  #loseGrant(registration: OwnRegistration<Custom>): void {
+    if (!registration.active || this.#stopped) return;
+    const { id } = registration;
+    this.#own.detach(registration);
+    this.erase(id);
+    this.#own.announceGone(registration);
+    const record = registration.record as AgentRecord<unknown> as AgentRecord;
+    registration.lose({ id, reason: 'lease', record, winner: this.view.get(id) });
   }
 
   async batch(
@@ -215,7 +276,9 @@ export abstract class ViewRegistry<Custom = Record<string, Value>> implements Re
   }
 
   async #unregister(registration: OwnRegistration<Custom>): Promise<void> {
-    if (registration.active) this.#writes.unregister(registration.id)().commit();
+    if (!registration.active) return;
+    this.#writes.unregister(registration.id)().commit();
+    if (registration.record.strong !== undefined) await this.#names().release(registration.id);
   }
 
   /** Gives up own ids that somebody else claimed earlier. */

@@ -5,7 +5,7 @@
  * undone until it is committed; only then are handlers' ends told, so an undone step was never seen.
  */
 import { equalValues } from '../../crdt/registry-criteria.ts';
-import { type AgentRecord, makeRecord, type RecordFields } from '../../crdt/registry-record.ts';
+import { type AgentRecord, makeRecord, type RecordFields, type StrongClaim } from '../../crdt/registry-record.ts';
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
@@ -57,7 +57,7 @@ export class Writes<Custom> {
   async accept(operation: BatchOperation<Custom>): Promise<Step<Custom>> {
     switch (operation?.op) {
       case 'register':
-        return this.register(operation.id, operation.handler, operation.metadata);
+        return this.register(operation.id, operation.handler, operation.metadata, () => undefined);
       case 'update':
         return this.update(operation.id, operation.changes);
       case 'unregister':
@@ -67,10 +67,16 @@ export class Writes<Custom> {
     }
   }
 
-  async register(id: AgentId, handler: AgentHandler, metadata: unknown): Promise<Step<Custom>> {
+  /** `strong` is asked when the step is applied. */
+  async register(
+    id: AgentId,
+    handler: AgentHandler,
+    metadata: unknown,
+    strong: () => StrongClaim | undefined,
+  ): Promise<Step<Custom>> {
     const { zone, schema } = this.#options;
     const fields = await acceptRegistration(id, handler, metadata, zone, schema);
-    return () => this.#claim(id, handler, fields);
+    return () => this.#claim(id, handler, fields, strong());
   }
 
   async update(id: AgentId, changes: unknown): Promise<Step<Custom>> {
@@ -82,11 +88,13 @@ export class Writes<Custom> {
     return () => this.#release(id);
   }
 
-  #claim(id: AgentId, handler: AgentHandler, fields: RecordFields): Applied<Custom> {
+  #claim(id: AgentId, handler: AgentHandler, fields: RecordFields, strong: StrongClaim | undefined): Applied<Custom> {
     const { own, sink, self, maxAgents, owner, onListenerError } = this.#options;
     this.#options.assertRunning();
     const holder = this.#options.find(id);
-    if (holder !== undefined) {
+    // What the validators granted stands against any claim of another node that they did not grant, or granted earlier.
+    const outranked = strong !== undefined && holder?.node !== self && (holder?.strong?.token ?? 0) < strong.token;
+    if (holder !== undefined && !outranked) {
       throw new QuorateError(
         'ALREADY_REGISTERED',
         `Agent '${id}' is registered already, on ${holder.node === self ? 'this node' : `node ${holder.node}`}. Choose another id, or unregister that one first.`,
@@ -100,7 +108,7 @@ export class Writes<Custom> {
         { id, limit: maxAgents },
       );
     }
-    const record = makeRecord(id, self, fields, this.#options.stamp());
+    const record = makeRecord(id, self, fields, this.#options.stamp(), strong);
     const registration = new OwnRegistration(asCustom<Custom>(record), handler, owner, onListenerError);
     own.attach(registration); // Before anybody can see the record and call.
     try {
@@ -126,7 +134,7 @@ export class Writes<Custom> {
     if (names.every((name) => equalValues(fields[name] as Value, before[name] as Value))) {
       return { registration, undo: nothingToDo, commit: nothingToDo };
     }
-    const after = makeRecord(id, before.node, { ...before, ...fields }, before.claimedAt);
+    const after = makeRecord(id, before.node, { ...before, ...fields }, before.claimedAt, before.strong);
     const put = (record: AgentRecord): void => {
       sink.write(record);
       registration.record = asCustom<Custom>(record);

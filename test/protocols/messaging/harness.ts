@@ -201,6 +201,7 @@ export class MemoryNode {
 export function makeRecord(id: string, node: NodeId, more: Partial<AgentRecord> = {}): AgentRecord {
   return {
     capabilities: [],
+    strong: undefined,
     kind: undefined,
     zone: 'default',
     health: 'healthy',
