@@ -18,7 +18,7 @@ describe('barriers in one process', () => {
       const machine = new CoordinationMachine([new BarrierReducer(verify)]);
       const ordering = new LocalOrdering({ identity, machine, clock: realClock, onListenerError: rethrow });
       const tools = toolsOver(ordering, identity, realClock);
-      const barriers = new OrderedBarriers(tools, { link: new SelfZoneLink(identity.id), verify });
+      const barriers = new OrderedBarriers(tools, { link: new SelfZoneLink(identity.id) });
       return {
         nodes: [{ barriers, zone: tools.zone }],
         stop: async () => {

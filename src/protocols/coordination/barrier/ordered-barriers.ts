@@ -16,7 +16,6 @@ import type {
 import type { Outcome } from './commands.ts';
 import { GroupClient } from './group-client.ts';
 import { KnownBarrier } from './known-barrier.ts';
-import type { VerifySignature } from './reducer.ts';
 import { checkId, nameSchema, termsFromOptions } from './terms.ts';
 import type { ZoneLink } from './zone-link.ts';
 import type { CheckCertificate } from './zone-participant.ts';
@@ -29,8 +28,6 @@ interface Call {
 
 export interface ZoneParts {
   readonly link: ZoneLink;
-  /** The same as the reducer's. */
-  readonly verify: VerifySignature;
   readonly check?: CheckCertificate | undefined;
 }
 
@@ -48,8 +45,8 @@ export class OrderedBarriers implements BarrierProvider {
     this.#tools = tools;
     this.#group = new GroupClient(tools);
     if (zone === undefined) return;
-    const { link, verify, check } = zone;
-    this.#relay = new ZoneRelay({ tools, group: this.#group, link, verify, check });
+    const { link, check } = zone;
+    this.#relay = new ZoneRelay({ tools, group: this.#group, link, check });
   }
 
   get counters(): BarrierCounters {

@@ -2,7 +2,6 @@
 import type { NodeId } from '../../../node-id.ts';
 import type { CoordinationTools } from '../tools.ts';
 import type { GroupClient } from './group-client.ts';
-import type { VerifySignature } from './reducer.ts';
 import { ZoneAggregator } from './zone-aggregator.ts';
 import { decodeZoneFrame, encodeZoneFrame, type ZoneFrame } from './zone-frames.ts';
 import type { ZoneLink } from './zone-link.ts';
@@ -12,7 +11,6 @@ export interface ZoneRelayParts {
   readonly tools: CoordinationTools;
   readonly group: GroupClient;
   readonly link: ZoneLink;
-  readonly verify: VerifySignature;
   /** Without it nobody can be convinced by an aggregator, so each node asks the group itself once it hears of an outcome. */
   readonly check: CheckCertificate | undefined;
 }
@@ -23,7 +21,7 @@ export class ZoneRelay {
   readonly counters = { sent: 0, received: 0, refused: 0 };
   readonly #link: ZoneLink;
 
-  constructor({ tools, group, link, verify, check }: ZoneRelayParts) {
+  constructor({ tools, group, link, check }: ZoneRelayParts) {
     this.#link = link;
     const send = (to: NodeId, frame: ZoneFrame): boolean => this.#send(to, frame);
     this.participant = new ZoneParticipant({
@@ -36,7 +34,7 @@ export class ZoneRelay {
         this.counters.refused += 1;
       },
     });
-    this.aggregator = new ZoneAggregator({ tools, group, verify, send, certify: check !== undefined });
+    this.aggregator = new ZoneAggregator({ tools, group, send, certify: check !== undefined });
     link.listen({
       onMessage: (from, bytes) => this.#receive(from, bytes),
       onGone: (node) => this.participant.onGone(node),

@@ -69,7 +69,7 @@ export class Zones {
         const { clock } = network;
         const tools = { ...made.order.node(identity), clock, zone };
         const link = new NetworkZoneLink(network, clock, () => made.#zonePeers(zone));
-        const parts = { link, verify, ...(checks ? { check } : {}) };
+        const parts = { link, ...(checks ? { check } : {}) };
         const barriers = new OrderedBarriers(tools, parts);
         await network.start();
         made.nodes.push({ id: identity.id, zone, tools, network, link, barriers });
