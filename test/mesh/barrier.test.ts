@@ -16,7 +16,7 @@ afterEach(async () => {
   await Promise.all(networks.splice(0).map((network) => network.stop()));
 });
 
-it('eight participants in two zones pass together, with one command for each zone', async () => {
+it('eight participants in two zones pass together, generation after generation', async () => {
   const order = new SharedOrder([new BarrierReducer(verify)]);
   const zones = ['north', 'south'];
   const nodes = Array.from({ length: 8 }, (_, n) => ({ identity: identityOf(n), zone: zones[n % 2] as string }));
