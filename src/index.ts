@@ -22,6 +22,24 @@ export {
   type LocalTrust,
   verifyCertificate,
 } from './protocols/coordination/certificates/verify.ts';
+export type {
+  CampaignOptions,
+  Election,
+  Grant,
+  GrantHolder,
+  GrantInspection,
+  GrantOptions,
+  GrantSort,
+  Grants,
+  GrantWaiter,
+  Leader,
+  Leadership,
+  Lock,
+  LockOptions,
+  Permit,
+  SemaphoreOptions,
+} from './protocols/coordination/grants/grants.ts';
+export { TokenGuard } from './protocols/coordination/grants/token-guard.ts';
 export { type CertifiedDecision, verifyDecision } from './protocols/coordination/proposals/decisions.ts';
 export type {
   Ballot,

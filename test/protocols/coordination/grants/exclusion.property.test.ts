@@ -159,5 +159,5 @@ it('never do two hold it at once, and it comes free again', async () => {
     }),
     { numRuns: 100 },
   );
-  expect(granted).toBeGreaterThan(100); // The actions are such that something happens.
+  expect(granted).toBeGreaterThan(50); // The actions are such that something happens.
 }, 120_000);
