@@ -106,7 +106,10 @@ export interface CoordinationOptions {
    * meshes of one owner. Default `'vote'`.
    */
   readonly changes?: 'vote' | 'trust';
-  /** With `changes: 'trust'` everywhere: long-lived members become validators by themselves until there are so many. Default 0: never. */
+  /**
+   * With `changes: 'trust'` everywhere: members with the role `validator` that have run for a while become validators by themselves, until there are so many. For
+   * meshes whose members trust each other. Default 0: never.
+   */
   readonly promoteUpTo?: number;
   /** The state machines of the application; the same on every validator (`defineStateMachine`). Default none. */
   readonly machines?: readonly DefinedStateMachine[];

@@ -14,6 +14,7 @@ import type { CoordinationStatus } from '../protocols/coordination/coordination.
 import type { GroupDefinition } from '../protocols/coordination/group/definition.ts';
 import { type GroupEvent, type GroupMemory, GroupOrdering } from '../protocols/coordination/group/group-ordering.ts';
 import { idOf } from '../protocols/coordination/group/learning.ts';
+import { Promotion } from '../protocols/coordination/group/promotion.ts';
 import { LocalOrdering } from '../protocols/coordination/local-ordering.ts';
 import { MachineClient } from '../protocols/coordination/machine/machine-client.ts';
 import { RegistryNames } from '../protocols/coordination/names/registry-names.ts';
@@ -165,10 +166,47 @@ export function clusterCoordination<Custom>(
   membership.on('change', ({ member }) => {
     if (member.state === 'unreachable' || member.state === 'left') ordering.validator?.unreachable(member.id);
   });
+  const promotion = promote(assembly, ordering, membership);
   const registryNames = new RegistryNames(coordination.names, () =>
     ordering.definition === undefined ? undefined : trustOf(ordering),
   );
-  return { ...coordination, ordering, registryNames };
+  return {
+    ...coordination,
+    ordering,
+    registryNames,
+    async stop() {
+      promotion?.stop();
+      await coordination.stop();
+    },
+  };
+}
+
+/** The role by which a member offers to become a validator. */
+const validatorRole = 'validator';
+
+function promote<Custom>(
+  { options, clock, onError }: Assembly<Custom>,
+  ordering: GroupOrdering,
+  membership: Membership,
+): Promotion | undefined {
+  const { promoteUpTo } = options.coordination;
+  if (promoteUpTo === 0) return undefined;
+  return new Promotion({
+    clock,
+    upTo: promoteUpTo,
+    onError,
+    candidates: () =>
+      membership
+        .members()
+        .filter(({ state, roles }) => state === 'alive' && roles.includes(validatorRole))
+        .map(({ id, startedAt, since }) => ({ id, startedAt, aliveMs: clock.wallNow() - since })),
+    leading: () => {
+      const { validator } = ordering;
+      const leads = validator?.status().primary === ordering.self && validator.status().active;
+      return leads && validator.nextGroup === undefined ? validator.group : undefined;
+    },
+    propose: (validators, f) => ordering.reconfigure(validators, f),
+  });
 }
 
 function founders<Custom>(
