@@ -18,7 +18,7 @@ class ProposalGroup {
   readonly homes = new Map<string, NodeId>();
 
   constructor(seed: number) {
-    this.group = new GroupWorld({ seed, reducers });
+    this.group = new GroupWorld({ seed, reducers, trustChanges: true });
   }
 
   handle({ id, identity, ordering, network }: GroupNode): OrderedProposals {
@@ -109,5 +109,30 @@ describe('proposals under validators', () => {
     expect(proved.signers.length).toBeGreaterThanOrEqual(2);
     for (const signer of proved.signers) expect(group.founders).toContain(signer);
     for (const handle of handles) handle.stop();
+  });
+
+  test('a decision taken after a change of validators is proved from the founders on', async () => {
+    const proposals = new ProposalGroup(200);
+    const { group, homes } = proposals;
+    const nodes = await group.found();
+    const { world } = group;
+    const newcomer = await group.join(5);
+    homes.set('ann', newcomer.id);
+    const handle = proposals.handle(newcomer);
+    await world.settled(handle.openProposals());
+    const wanted = [...group.founders.slice(1), newcomer.id];
+    await world.settled((nodes[1] as GroupNode).ordering.reconfigure(wanted, 1));
+    await world.until(() => newcomer.ordering.validator?.group.epoch === 1, 60_000);
+    handle.voter('ann', () => true);
+    const decision = await world.settled(handle.propose({ participants: ['ann'], proposal: 1, deadlineMs: 30_000 }));
+    const certificate = await world.settled(decision.certificate());
+    expect(certificate).toMatchObject({ epoch: 1, succession: [expect.any(Uint8Array)] });
+    const proved = verifyDecision(certificate, proposals.trust());
+    expect(proved).toMatchObject({ accepted: true, value: 1, epoch: 1 });
+    for (const signer of proved.signers) expect(wanted).toContain(signer);
+    expect(() => verifyDecision({ ...certificate, succession: [] }, proposals.trust())).toThrow(
+      expect.objectContaining({ data: { reason: 'other-epoch' } }),
+    );
+    handle.stop();
   });
 });
