@@ -1,6 +1,6 @@
 /** Bounds of atoms; every replica must have the same, so they are constants. */
 
-/** All keys and values of all maps, bytes; 64 for each entry besides. A quarter of the state a group moves by default. */
+/** All keys and values of all maps, and their names, bytes; 64 for each besides. A quarter of the state a group moves by default. */
 export const maxMapBytes = 64 * 1024 * 1024;
 /** Numbers that one call reserves. */
 export const maxReserved = 2 ** 32;

@@ -17,7 +17,7 @@ import { type Answer, done, type Reducer, type ReducerContext, refused } from '.
 /** Names of one node. As many as agents by default (`registry.maxAgentsPerNode`). */
 export const maxNamesPerNode = 10_000;
 /** Nodes that have names at once. */
-export const maxSessions = 10_000;
+const maxSessions = 10_000;
 const maxPage = 256;
 
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(maxNameLength));

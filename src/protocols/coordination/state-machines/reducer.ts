@@ -18,7 +18,7 @@ import { type Answer, done, type Reducer, type ReducerContext, refused } from '.
 import type { AnyStateMachine, Reaction, RunningMachine } from './state-machines.ts';
 
 /** Machines of a group, and definitions of one validator. */
-export const maxMachines = 64;
+const maxMachines = 64;
 
 const name = v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/));
 const version = v.pipe(v.number(), v.safeInteger(), v.minValue(1));

@@ -72,10 +72,10 @@ describe('entries and their versions', () => {
   });
 
   test('all maps together are bounded; what replaces something larger always fits', () => {
-    const m = new Subject(300);
+    const m = new Subject(400);
     expect(m.set('a', 'x'.repeat(60))).toEqual([1]);
     expect(m.set('b', 'x'.repeat(60))).toEqual([2]);
-    expect(m.set('c', 'x'.repeat(60))).toMatchObject(['LIMIT_EXCEEDED', { limit: 300 }]);
+    expect(m.set('c', 'x'.repeat(60))).toMatchObject(['LIMIT_EXCEEDED', { limit: 400 }]);
     expect(m.apply({ kind: 'map.set', name: 'elsewhere', key: 'c', value: bytes('x'.repeat(60)) })).toMatchObject([
       'LIMIT_EXCEEDED',
       {},

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { defineStateMachine } from '../../../../src/protocols/coordination/state-machines/define.ts';
 
-export class Refused extends Error {
+class Refused extends Error {
   override readonly name = 'Refused';
 }
 
