@@ -14,7 +14,7 @@ export const maxReasonLength = 128;
  * What the votes of one proposal may add to it in values of their own and reasons, bytes: each participant has an equal part, so no voter takes another's.
  * With the largest command and this, a decision still fits into one answer.
  */
-export const votesBytes = 32 * 1024;
+const votesBytes = 32 * 1024;
 /** What one vote may add, bytes. */
 export const voteBytes = (participants: number): number => Math.floor(votesBytes / participants);
 /** Open proposals, of all and of one node. */

@@ -10,7 +10,7 @@ export interface Persistence {
   /** Milliseconds from now. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Go on after `NO_QUORUM` and `REJECTED` as well, when the command has certainly not run. */
+  /** Go on after `NO_QUORUM`, `NO_VALIDATORS` and `REJECTED` as well, when the command has certainly not run. */
   readonly stubborn: boolean;
 }
 
@@ -44,7 +44,7 @@ export async function submitPersistently(
 }
 
 /** Errors that another try may mend. */
-export const passing: ReadonlySet<string> = new Set(['UNKNOWN_OUTCOME', 'NO_QUORUM', 'REJECTED']);
+export const passing: ReadonlySet<string> = new Set(['UNKNOWN_OUTCOME', 'NO_QUORUM', 'NO_VALIDATORS', 'REJECTED']);
 
 function pause(tools: CoordinationTools, ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {

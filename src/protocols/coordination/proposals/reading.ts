@@ -20,7 +20,7 @@ export async function fetchRecord(
   throw refusal(answer);
 }
 
-export function recordIn(value: Value): ProposalRecord {
+function recordIn(value: Value): ProposalRecord {
   const record = readRecord(value);
   if (record !== undefined) return record;
   throw new QuorateError('WRONG_VERSION', 'The validators answered something this version does not understand.');

@@ -5,8 +5,9 @@ import { encodePayload } from '../../../../src/payload.ts';
 import type { Certificate } from '../../../../src/protocols/coordination/certificates/certificate.ts';
 import { statementBytes } from '../../../../src/protocols/coordination/certificates/statement.ts';
 import type { GroupTrust } from '../../../../src/protocols/coordination/certificates/verify.ts';
+import { defineGroup } from '../../../../src/protocols/coordination/group/definition.ts';
 import { headDigest, writeProof } from '../../../../src/protocols/pbft/encoding.ts';
-import { defaultParameters, foundingGroup, type Group, groupId } from '../../../../src/protocols/pbft/group.ts';
+import type { Group } from '../../../../src/protocols/pbft/group.ts';
 import { type CheckpointProof, checkpointBytes } from '../../../../src/protocols/pbft/messages.ts';
 import { Writer } from '../../../../src/protocols/pbft/wire.ts';
 
@@ -17,8 +18,8 @@ export const ids = (...indexes: number[]) => indexes.map((index) => identity(ind
 const keys = new Map(Array.from({ length: 12 }, (_, index) => [identity(index).id, identity(index)]));
 
 export const trust: GroupTrust = { name: 'demo', validators: ids(0, 1, 2, 3), f: 1 };
-export const founders: Group = foundingGroup(trust.validators, trust.f);
-export const group: Uint8Array = groupId(trust.name, founders, defaultParameters);
+/** As the nodes of a mesh found it: what is checked here is what they make. */
+export const { founders, id: group } = defineGroup(trust.name, trust.validators, trust.f);
 
 /** The checkpoint that ends an epoch and names the next validators, signed by `signers` of those before. */
 export function succession(

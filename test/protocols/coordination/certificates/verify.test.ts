@@ -8,8 +8,8 @@ import {
   type CertificateTrust,
   verifyCertificate,
 } from '../../../../src/protocols/coordination/certificates/verify.ts';
+import { defineGroup } from '../../../../src/protocols/coordination/group/definition.ts';
 import { headDigest } from '../../../../src/protocols/pbft/encoding.ts';
-import { defaultParameters, foundingGroup, groupId } from '../../../../src/protocols/pbft/group.ts';
 import { checkpointBytes } from '../../../../src/protocols/pbft/messages.ts';
 import { certificate, encodeProof, founders, identity, ids, signatureOf, succession, trust } from './certified.ts';
 
@@ -40,7 +40,10 @@ describe('a certificate of the founders', () => {
     expect(judge(certificate({ signers: [0] }))).toBe('too-few-signatures');
     expect(judge(certificate({ signers: [] }))).toBe('too-few-signatures');
     const crashesOnly = { ...trust, f: 0 };
-    const id = groupId('demo', foundingGroup(trust.validators, 0), defaultParameters);
+    const { id } = defineGroup('demo', trust.validators, 0);
+    expect(
+      judge(certificate({ signers: [2], group: id }), { ...crashesOnly, validators: trust.validators.toReversed() }),
+    ).toBe('valid');
     expect(judge(certificate({ signers: [2], group: id }), crashesOnly)).toBe('valid');
   });
 

@@ -116,7 +116,7 @@ export function answerIn(bytes: Uint8Array): Answer {
   return decoded.value.length === 1 ? { ok: true, value: first } : { ok: false, code: first as 'NOT_FOUND', data };
 }
 
-export function inWords(answer: Answer): string {
+function inWords(answer: Answer): string {
   if (!answer.ok) return [answer.code, answer.data['reason']].filter((part) => part !== undefined).join(' ');
   const { value } = answer;
   return typeof value === 'object' && value !== null && 'state' in value ? String(value.state) : 'ok';
