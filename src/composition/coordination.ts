@@ -83,7 +83,6 @@ export function localCoordination<Custom>(
   const parts = coordinationOver(tools, {
     zone: {
       link: new SelfZoneLink(identity.id),
-      verify,
       check: (certificate) => verifyCertificate(certificate, { local: identity.id }),
     },
     validators: new LocalValidators(identity.id, group),
@@ -156,7 +155,6 @@ export function clusterCoordination<Custom>(
   const coordination = coordinationOver(tools, {
     zone: {
       link: new NetworkZoneLink(network, clock, zonePeers),
-      verify,
       check: (certificate) => verifyCertificate(certificate, trustOf(ordering)),
     },
     validators: new GroupValidators(ordering),

@@ -25,12 +25,14 @@ export interface GroupDefinition {
 }
 
 /** Results of a bundle of reads may be larger than the bundle; the rest is as the agreement protocol has it. */
-const coordinationParameters: GroupParameters = { ...defaultParameters, maxResultBytes: 1 << 20 };
+export const coordinationParameters: GroupParameters = { ...defaultParameters, maxResultBytes: 1 << 20 };
+
+/** Founders are one group in whatever order their operators wrote them down. */
+export const inOneOrder = (validators: readonly NodeId[]): NodeId[] => [...validators].sort();
 
 /** Throws `INVALID_ARGUMENT` for ids that are none or repeat, and for n < 3f + 1, with minimum and actual. */
 export function defineGroup(name: string, validators: readonly NodeId[], f: number): GroupDefinition {
-  // In one order, whatever the order in which the founders' operators wrote them down.
-  const founders = foundingGroup([...validators].sort(), f);
+  const founders = foundingGroup(inOneOrder(validators), f);
   const parameters = coordinationParameters;
   return { name, founders, parameters, id: groupId(name, founders, parameters) };
 }

@@ -5,6 +5,7 @@
  * to this client by the same validators counts as well, and order is kept by dropping what comes late. What was told before a subscription reached enough
  * validators is lost; the subscriber hears of a gap when it has, and reads.
  */
+import { hash } from 'node:crypto';
 import type { NodeId } from '../../../node-id.ts';
 import { type Group, quorumOf, weakQuorumOf } from '../../pbft/group.ts';
 import type { Subscriber } from '../ordering.ts';
@@ -19,7 +20,7 @@ interface Topic {
   revision: number;
   readonly subscribed: Set<NodeId>;
   established: boolean;
-  /** Revision → validator → payload, compared as text. */
+  /** Revision → validator → digest of the payload: what a liar tells must not fill the memory. */
   readonly told: Map<number, Map<NodeId, string>>;
 }
 
@@ -101,10 +102,10 @@ export class EventFeed {
     if (topic === undefined || revision <= topic.revision) return;
     const told = topic.told.get(revision) ?? new Map<NodeId, string>();
     topic.told.set(revision, told);
-    const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('latin1');
-    told.set(from, text);
+    const digest = hash('sha256', payload, 'base64');
+    told.set(from, digest);
     let alike = 0;
-    for (const other of told.values()) if (other === text) alike++;
+    for (const other of told.values()) if (other === digest) alike++;
     if (alike >= weakQuorumOf(this.#group)) {
       topic.revision = revision;
       for (const open of [...topic.told.keys()]) if (open <= revision) topic.told.delete(open);

@@ -340,7 +340,7 @@ export class GroupOrdering implements Ordering {
       verifier: this.#verifier,
       send: (to, bytes) => this.#messages.send(to, bytes),
       onRefused: (from, verdict) => this.#onRefused(from, verdict),
-      onGroup: (group) => this.#onGroup(group),
+      onGroup: (group, proof) => this.#onGroup(group, proof),
     });
     this.#events = new EventFeed(
       founders,
@@ -352,7 +352,8 @@ export class GroupOrdering implements Ordering {
     if (isValidator(founders, this.self)) this.#startValidator(definition);
   }
 
-  #onGroup(group: Group): void {
+  #onGroup(group: Group, proof: Uint8Array): void {
+    this.#catchUp = proof;
     this.#events?.useGroup(group);
     this.#parts.onEvent({ kind: 'group', group });
     if (isValidator(group, this.self) && this.#definition !== undefined) this.#startValidator(this.#definition);
@@ -471,7 +472,7 @@ export class GroupOrdering implements Ordering {
 
   #onMessage(from: NodeId, bytes: Uint8Array): void {
     const number = bytes[0] ?? 0;
-    if (from !== this.self && !this.#budget.allows(from, number)) {
+    if (from !== this.self && !this.#budget.allowsMessage(from, number)) {
       this.#count('agreement: over its rate');
       return;
     }
@@ -479,11 +480,7 @@ export class GroupOrdering implements Ordering {
       this.#client?.receive(from, bytes);
       return;
     }
-    if (number === messageNumbers.catchUp) {
-      const before = this.group;
-      this.#client?.receive(from, bytes);
-      if (this.group !== before) this.#catchUp = bytes.slice();
-    }
+    if (number === messageNumbers.catchUp) this.#client?.receive(from, bytes);
     if (this.#validator !== undefined) this.#validator.receive(from, bytes);
     else if (number === messageNumbers.status) this.#onStatus(from, bytes);
   }
@@ -503,6 +500,10 @@ export class GroupOrdering implements Ordering {
     const frame = decodeGroupFrame(bytes);
     if (frame === undefined) {
       this.#onRefused(from, 'malformed');
+      return;
+    }
+    if (from !== this.self && !this.#budget.allowsFrame(from, frame.type)) {
+      this.#count('coordination: over its rate');
       return;
     }
     switch (frame.type) {

@@ -10,7 +10,7 @@ import type { ClientInput, ClientOptions, CommandOutcome } from '../client-contr
 import { encodeMessage } from '../encoding.ts';
 import { type Group, quorumOf, weakQuorumOf } from '../group.ts';
 import type { Message } from '../messages.ts';
-import { inspect, type ValidationContext, type Verdict } from '../validate.ts';
+import { type Accepted, inspect, type SignatureClaim, type ValidationContext, type Verdict } from '../validate.ts';
 import { Alarm } from './alarm.ts';
 import type { SignatureVerifier } from './verifier.ts';
 
@@ -23,8 +23,8 @@ export interface ClientDriverParts {
   readonly verifier: SignatureVerifier;
   readonly send: (to: NodeId, bytes: Uint8Array) => void;
   readonly onRefused: (from: NodeId, verdict: Verdict) => void;
-  /** Other validators rule from now on. */
-  readonly onGroup: (group: Group) => void;
+  /** Other validators rule from now on; `proof` is the encoded `catchUp` that shows it. */
+  readonly onGroup: (group: Group, proof: Uint8Array) => void;
   readonly options?: Partial<ClientOptions>;
 }
 
@@ -112,15 +112,24 @@ export class ClientDriver {
       return;
     }
     const { accepted, claims } = inspected;
-    if (accepted.message.type === 'catchUp') {
-      const { epoch } = this.#state.group;
-      if (accepted.message.checkpoint.head.group.epoch <= epoch) return;
-      if (!claims.every((claim) => this.#parts.verifier.verify(claim))) {
-        this.#parts.onRefused(from, 'bad-signature');
-        return;
-      }
+    const { message } = accepted;
+    if (message.type !== 'catchUp') this.#feed({ type: 'message', accepted });
+    else if (message.checkpoint.head.group.epoch > this.#state.group.epoch) {
+      void this.#learn(from, accepted, claims, bytes.slice());
     }
+  }
+
+  /** A way of many epochs has many signatures; they are checked in the pool. */
+  async #learn(from: NodeId, accepted: Accepted, claims: readonly SignatureClaim[], proof: Uint8Array): Promise<void> {
+    const good = await this.#parts.verifier.verifyAll(claims);
+    if (this.#stopped) return;
+    if (!good) {
+      this.#parts.onRefused(from, 'bad-signature');
+      return;
+    }
+    const before = this.#state.group;
     this.#feed({ type: 'message', accepted });
+    if (this.#state.group !== before) this.#parts.onGroup(this.#state.group, proof);
   }
 
   stop(): void {
@@ -178,7 +187,6 @@ export class ClientDriver {
   #feed(input: ClientInput): void {
     if (this.#stopped) return;
     const { clock } = this.#parts;
-    const before = this.#state.group;
     const now = { monotonicMs: clock.now(), wallMs: clock.wallNow() };
     for (const effect of stepClient(this.#state, input, now)) {
       if (effect.type === 'send') this.#send(effect.to, effect.message);
@@ -189,7 +197,6 @@ export class ClientDriver {
         waiting?.settle(effect.outcome);
       }
     }
-    if (this.#state.group !== before) this.#parts.onGroup(this.#state.group);
   }
 
   #send(to: readonly NodeId[], message: Message): void {
