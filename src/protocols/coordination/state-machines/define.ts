@@ -5,6 +5,7 @@ import { decodePayload, encodePayload } from '../../../payload.ts';
 import type { Value } from '../../../value.ts';
 import { seal } from './seal.ts';
 import type {
+  AnyStateMachine,
   Reaction,
   Refusal,
   RunningMachine,
@@ -38,13 +39,23 @@ export function defineStateMachine<State, Command, Result, Query, Answer, Comman
   const { name, version, command, queryInput } = options;
   const start = (): RunningMachine => new Replica(options);
   start();
-  return Object.freeze({
+  const definition: StateMachineDefinition<CommandInput, Result, QueryInput, Answer> = {
     name,
     version,
     checkCommand: (input: unknown) => checkInput(name, 'command', command, input),
     checkQuery: (input: unknown) => checkInput(name, 'query', queryInput, input),
     start,
-  });
+  };
+  defined.add(definition);
+  return Object.freeze(definition);
+}
+
+const defined = new WeakSet<object>();
+
+/** What was given as an option. Throws `INVALID_OPTIONS` unless `defineStateMachine` made it. */
+export function asStateMachine(given: { readonly name: string }): AnyStateMachine {
+  if (defined.has(given)) return given as AnyStateMachine;
+  throw wrong(`'${given.name}' was not made by defineStateMachine`);
 }
 
 class Replica<State, Command, Result, Query, Answer, CommandInput, QueryInput> implements RunningMachine {

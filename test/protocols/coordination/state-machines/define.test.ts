@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { decodePayload } from '../../../../src/payload.ts';
-import { defineStateMachine } from '../../../../src/protocols/coordination/state-machines/define.ts';
+import { asStateMachine, defineStateMachine } from '../../../../src/protocols/coordination/state-machines/define.ts';
 import type {
   AnyStateMachine,
   Reaction,
@@ -151,6 +151,8 @@ test('a definition that cannot work is refused when it is made', () => {
   ]) {
     expect(wrong(options), JSON.stringify(options)).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }));
   }
+  expect(asStateMachine(accounts)).toBe(accounts);
+  expect(() => asStateMachine({ ...accounts })).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }));
   expect(wrong({ initial: () => new Set() })).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_VALUE' }));
 });
 
