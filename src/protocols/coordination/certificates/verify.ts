@@ -20,7 +20,6 @@ import { decodePayload } from '../../../payload.ts';
 import type { Value } from '../../../value.ts';
 import { maxEpochs, readProof } from '../../pbft/encoding.ts';
 import {
-  defaultParameters,
   foundingGroup,
   type Group,
   type GroupParameters,
@@ -32,6 +31,7 @@ import {
 import { maxValidators } from '../../pbft/quorum.ts';
 import { checkProof, type SignatureClaim } from '../../pbft/validate.ts';
 import { Reader } from '../../pbft/wire.ts';
+import { coordinationParameters, inOneOrder } from '../group/definition.ts';
 import { maxAnswerBytes, maxCommandBytes } from '../machine/limits.ts';
 import type { Certificate } from './certificate.ts';
 import { localGroupId } from './local-group.ts';
@@ -41,7 +41,7 @@ import { statementBytes } from './statement.ts';
 export interface GroupTrust {
   /** Name of the mesh. */
   readonly name: string;
-  /** Node ids of the founders, in the order in which they founded the group. */
+  /** Node ids of the founders, in any order. */
   readonly validators: readonly NodeId[];
   /** How many of the founders may lie. */
   readonly f: number;
@@ -118,8 +118,8 @@ function localGroup(certificate: Certificate, self: NodeId): Group {
 
 /** The validators of the certificate's epoch, by the checkpoints that ended the epochs before. */
 function groupOfEpoch(certificate: Certificate, trust: GroupTrust): Group {
-  const founders = foundingGroup(trust.validators, trust.f);
-  const parameters = { ...defaultParameters, ...trust.parameters };
+  const founders = foundingGroup(inOneOrder(trust.validators), trust.f);
+  const parameters = { ...coordinationParameters, ...trust.parameters };
   requireParameters(parameters);
   const id = groupId(trust.name, founders, parameters);
   requireGroup(certificate, id);

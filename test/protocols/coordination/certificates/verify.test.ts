@@ -34,6 +34,8 @@ describe('a certificate of the founders', () => {
     const proved = verifyCertificate(certificate({ signers: [3, 1] }), trust);
     expect(proved).toEqual({ query: { kind: 'x.y' }, statement: { it: 'is' }, epoch: 0, signers: ids(3, 1) });
     expect(judge(certificate({ signers: [0, 1, 2, 3] }))).toBe('valid');
+    // Founders are one group in whatever order somebody wrote them down.
+    expect(judge(certificate(), { ...trust, validators: ids(2, 0, 3, 1) })).toBe('valid');
   });
 
   it('needs f + 1 signatures', () => {
@@ -84,7 +86,6 @@ describe('a certificate of the founders', () => {
     expect(judge(good, { ...trust, name: 'other' })).toBe('other-group');
     expect(judge(good, { ...trust, f: 0 })).toBe('other-group');
     expect(judge(good, { ...trust, validators: ids(0, 1, 2, 4) })).toBe('other-group');
-    expect(judge(good, { ...trust, validators: ids(1, 0, 2, 3) })).toBe('other-group');
     expect(judge(good, { ...trust, parameters: { window: 512 } })).toBe('other-group');
     expect(judge(good, { local: identity(0).id })).toBe('other-group');
   });
