@@ -1,34 +1,29 @@
 /** What can be asked of a node through its control socket. Arguments are checked here, results are plain values. */
 import * as v from 'valibot';
-import { QuorateError } from '../errors.ts';
 import type { Mesh } from '../mesh.ts';
-import type { NodeId } from '../node-id.ts';
 import type { Value } from '../value.ts';
-import { type DiagnosisFacts, diagnose } from './diagnosis.ts';
+import { decisionOperations } from './decision-operations.ts';
+import { diagnose } from './diagnosis.ts';
+import { grantOperations } from './grant-operations.ts';
+import {
+  checked,
+  type Fields,
+  findId,
+  given,
+  nothing,
+  type Operation,
+  type OperationContext,
+  text,
+} from './operation.ts';
+import { validatorOperations } from './validator-operations.ts';
 
-type Fields = { readonly [key: string]: Value };
 type Registry = Mesh['registry'];
 type Criteria = NonNullable<Parameters<Registry['query']>[0]>;
 type QueryOptions = NonNullable<Parameters<Registry['query']>[1]>;
 type CallOptions = NonNullable<Parameters<Mesh['call']>[2]>;
 
-export interface OperationContext {
-  readonly facts: DiagnosisFacts;
-  /** Aborts when the client cancels or goes away, and at the deadline. */
-  readonly signal: AbortSignal;
-  /** Sends one item of a stream; resolves when the client has room for more. */
-  item(value: unknown): Promise<void>;
-}
-
-export interface Operation {
-  /** Milliseconds; undefined for streams, which end with their client. */
-  readonly deadlineMs: number | undefined;
-  run(mesh: Mesh, args: Fields, context: OperationContext): Promise<Value>;
-}
-
 const maxCallMs = 24 * 3_600_000;
 const criteria = v.custom<Criteria>((input) => typeof input === 'object' && input !== null, 'must be criteria');
-const text = v.pipe(v.string(), v.maxLength(4_096));
 const queryArgs = v.strictObject({
   criteria: v.optional(criteria),
   limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
@@ -49,38 +44,11 @@ const watchArgs = v.strictObject({
   members: v.optional(v.boolean(), true),
 });
 const memberArgs = v.strictObject({ id: text });
-const nothing = v.strictObject({});
-
-function checked<T>(schema: v.GenericSchema<unknown, T>, args: Fields): T {
-  const parsed = v.safeParse(schema, args);
-  if (parsed.success) return parsed.output;
-  const problems = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'arguments'}: ${issue.message}`);
-  throw new QuorateError('INVALID_ARGUMENT', `The request cannot be used: ${problems.join('; ')}`, { problems });
-}
-
-/** Members of the object that are undefined, left out: optional properties are absent or have a value. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
-}
 
 function callOptions(args: v.InferOutput<typeof callArgs>, signal: AbortSignal): CallOptions {
   const { method, timeoutMs, idempotencyKey, strategy } = args;
   const resolve = strategy === undefined ? undefined : { strategy };
   return { ...given({ method, timeoutMs, idempotencyKey, resolve }), signal };
-}
-
-/** The member whose id is `wanted`, or ends or begins with it, as people shorten ids. */
-function findMember(mesh: Mesh, wanted: string): NodeId {
-  const ids = mesh.membership.members().map((member) => member.id);
-  const matches = ids.filter((id) => id === wanted || id.endsWith(wanted) || id.startsWith(wanted));
-  const exact = matches.find((id) => id === wanted) ?? (matches.length === 1 ? matches[0] : undefined);
-  if (exact !== undefined) return exact;
-  throw matches.length === 0
-    ? new QuorateError('NO_MATCH', `No member's id is, begins or ends with '${wanted}'.`, { wanted })
-    : new QuorateError('INVALID_ARGUMENT', `'${wanted}' could be any of ${matches.join(', ')}; give more of it.`, {
-        wanted,
-        matches,
-      });
 }
 
 /** Members and agents as they come and go, in one stream; both kinds wait for a slow reader. */
@@ -147,7 +115,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   why: {
     deadlineMs: 5_000,
     async run(mesh, args) {
-      const id = findMember(mesh, checked(memberArgs, args).id);
+      const ids = mesh.membership.members().map((member) => member.id);
+      const id = findId(ids, checked(memberArgs, args).id);
       const member = mesh.membership.get(id) as unknown as Value;
       return { member, accusations: mesh.membership.accusations(id) as unknown as Value };
     },
@@ -177,6 +146,9 @@ export const operations: Readonly<Record<string, Operation>> = {
     },
   },
   watch: { deadlineMs: undefined, run: watch },
+  ...validatorOperations,
+  ...grantOperations,
+  ...decisionOperations,
   doctor: {
     deadlineMs: 60_000,
     async run(mesh, args, { facts, signal }) {

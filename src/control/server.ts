@@ -12,7 +12,8 @@ import type { MeshOptions } from '../options.ts';
 import type { Value } from '../value.ts';
 import type { DiagnosisFacts } from './diagnosis.ts';
 import { controlDirectory, prepareControlDirectory, socketPath } from './directory.ts';
-import { type Operation, operations } from './operations.ts';
+import type { Operation } from './operation.ts';
+import { operations } from './operations.ts';
 import {
   asClientFrame,
   type ClientFrame,
