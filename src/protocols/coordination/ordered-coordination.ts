@@ -88,7 +88,7 @@ export function coordinationOver(
       proposals.stop();
       auctions.stop();
       barriers.stop();
-      await names.stop();
+      await Promise.all([grants.stop(), names.stop()]);
     },
   };
 }
