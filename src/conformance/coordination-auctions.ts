@@ -221,7 +221,7 @@ const cases: Cases = {
   'watching tells how it stands, from now to the end': async (parties) => {
     await registerAll(parties);
     const [a, b] = parties;
-    const auction = await a.coordination.auction({ ...english, bidMs: 1_000, quietMs: 1_000 });
+    const auction = await a.coordination.auction(english);
     const seen: AuctionState[] = [];
     for await (const state of (await b.coordination.joinAuction(auction.id, { timeoutMs })).watch()) {
       if (seen.length === 0) await auction.bid(250, { as: 'bidder-0', timeoutMs });

@@ -139,6 +139,19 @@ describe('sealed bids', () => {
     expect(await result).toMatchObject({ sold: true, price: 100 });
   });
 
+  test('one that is told of a gap reads at once', async () => {
+    const [a, b] = [world.node(['x']), world.node([])];
+    const auction = await a.auctions.auction({ ...sealed });
+    await auction.bid(300, { as: 'x' });
+    world.order.deafen(a.id);
+    await world.pass(bidMs);
+    expect((await b.auctions.inspectAuction(auction.id)).phase).toBe('revealing');
+    world.order.undeafen(a.id, { gap: true });
+    await settle(); // No time passes.
+    await settle();
+    expect((await b.auctions.inspectAuction(auction.id)).phase).toBe('closed');
+  });
+
   test('a bid whose outcome nobody hears counts once; one that comes late replaces nothing', async () => {
     const a = world.node(['x']);
     const auction = await a.auctions.auction({ ...sealed });
