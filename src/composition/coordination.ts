@@ -10,7 +10,7 @@ import { NetworkZoneLink } from '../protocols/coordination/barrier/network-zone-
 import { SelfZoneLink } from '../protocols/coordination/barrier/zone-link.ts';
 import { localGroupId } from '../protocols/coordination/certificates/local-group.ts';
 import { verifyCertificate } from '../protocols/coordination/certificates/verify.ts';
-import type { CoordinationStatus } from '../protocols/coordination/coordination.ts';
+import type { OrderingStatus } from '../protocols/coordination/coordination.ts';
 import type { GroupDefinition } from '../protocols/coordination/group/definition.ts';
 import { type GroupEvent, type GroupMemory, GroupOrdering } from '../protocols/coordination/group/group-ordering.ts';
 import { idOf } from '../protocols/coordination/group/learning.ts';
@@ -309,7 +309,7 @@ function trustOf({ definition }: GroupOrdering): Parameters<typeof verifyCertifi
   return { name, validators: first.validators, f: first.f, parameters };
 }
 
-function statusOf({ definition, group, pending, validator, failure }: GroupOrdering): CoordinationStatus {
+function statusOf({ definition, group, pending, validator, failure }: GroupOrdering): OrderingStatus {
   const replica = validator?.status();
   return {
     group: definition === undefined ? undefined : idOf(definition),

@@ -9,7 +9,7 @@
 import type { NodeId } from '../../node-id.ts';
 import type { Atoms } from './atoms/atoms.ts';
 import type { Auctions } from './auctions/auctions.ts';
-import type { BarrierProvider } from './barrier/barrier.ts';
+import type { BarrierCounters, BarrierProvider } from './barrier/barrier.ts';
 import type { Grants } from './grants/grants.ts';
 import type { Proposals } from './proposals/proposals.ts';
 import type { Validators } from './validators.ts';
@@ -21,7 +21,13 @@ export interface Coordination extends Grants, Pick<BarrierProvider, 'barrier'>, 
   status(): CoordinationStatus;
 }
 
-export interface CoordinationStatus {
+export interface CoordinationStatus extends OrderingStatus {
+  /** What this node's barriers cost since its start. */
+  readonly barriers: BarrierCounters;
+}
+
+/** What is known of who puts commands in order. */
+export interface OrderingStatus {
   /** Hexadecimal id of the group of validators: what `coordination.group` pins. Undefined while none is known. */
   readonly group: string | undefined;
   readonly validators: readonly NodeId[];

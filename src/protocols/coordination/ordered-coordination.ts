@@ -7,7 +7,7 @@ import { OrderedAuctions } from './auctions/ordered-auctions.ts';
 import { AuctionReducer } from './auctions/reducer.ts';
 import { OrderedBarriers, type ZoneParts } from './barrier/ordered-barriers.ts';
 import { BarrierReducer } from './barrier/reducer.ts';
-import type { Coordination, CoordinationStatus } from './coordination.ts';
+import type { Coordination, OrderingStatus } from './coordination.ts';
 import { OrderedGrants } from './grants/ordered-grants.ts';
 import { GrantReducer } from './grants/reducer.ts';
 import { CoordinationMachine } from './machine/machine.ts';
@@ -50,7 +50,7 @@ export function coordinationOver(
   parts: {
     readonly zone: ZoneParts;
     readonly validators: Validators;
-    readonly status: () => CoordinationStatus;
+    readonly status: () => OrderingStatus;
   },
 ): CoordinationParts {
   const grants = new OrderedGrants(tools);
@@ -61,7 +61,7 @@ export function coordinationOver(
   const names = new NameClaims(tools);
   const coordination: Coordination = {
     validators: parts.validators,
-    status: parts.status,
+    status: () => ({ ...parts.status(), barriers: barriers.counters }),
     lock: (name, options) => grants.lock(name, options),
     semaphore: (name, options) => grants.semaphore(name, options),
     election: (name) => grants.election(name),
