@@ -5,6 +5,8 @@
  *
  * `npm run soak -- pbft --seeds 20000 [--from 1]` runs the simulation of the agreement protocol by itself, which needs no test
  * runner and has options of its own (soak-pbft.ts).
+ *
+ * `npm run soak -- linearizability --minutes 5` runs real processes that are killed, stopped and cut off (soak-linearizability.ts).
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,10 +14,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const root = join(import.meta.dirname, '..');
-if (process.argv[2] === 'pbft') {
-  const script = join(import.meta.dirname, 'soak-pbft.ts');
-  const pbft = spawnSync(process.execPath, [script, ...process.argv.slice(3)], { stdio: 'inherit' });
-  process.exit(pbft.status ?? 1);
+const own = process.argv[2];
+if (own === 'pbft' || own === 'linearizability') {
+  const script = join(import.meta.dirname, `soak-${own}.ts`);
+  const soak = spawnSync(process.execPath, [script, ...process.argv.slice(3)], { stdio: 'inherit' });
+  process.exit(soak.status ?? 1);
 }
 const { values, positionals } = parseArgs({
   options: { seeds: { type: 'string', default: '1000' }, first: { type: 'string', default: '1' } },

@@ -1,0 +1,168 @@
+/** Four validators with data directories, some clients, and an observer whom no fault meets; each a process. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ensureNodeKey } from '../../../src/composition/node-key.ts';
+import type { NodeId } from '../../../src/node-id.ts';
+import type { Setup } from './protocol.ts';
+import { machineNow } from './record.ts';
+import { WorkerProcess } from './worker-process.ts';
+
+export const validatorCount = 4;
+/** Deadline of an operation. Short, so that a time without a quorum leaves few operations open. */
+const operationMs = 3_000;
+/** After a fault is over, all validators keep up again within this time, or something is stuck. */
+const recoveryMs = 120_000;
+/** Batches that a validator may be behind in a running group and still count as keeping up. */
+const keepingUp = 300;
+
+interface Validator {
+  readonly dataDir: string;
+  readonly id: NodeId;
+  listen: string;
+  worker: WorkerProcess | undefined;
+}
+
+export interface ClusterEvents {
+  /** Something that must not happen; the run has failed. */
+  readonly onFailed: (message: string) => void;
+  readonly onLost: (owner: string, name: string, token: number) => void;
+  readonly onKilled: (id: string, at: number) => void;
+}
+
+export class Cluster {
+  readonly #directory: string;
+  readonly #events: ClusterEvents;
+  readonly #validators: Validator[] = [];
+  readonly #clients: WorkerProcess[] = [];
+  #observer: WorkerProcess | undefined;
+  #lives = 0;
+
+  constructor(directory: string, events: ClusterEvents) {
+    this.#directory = directory;
+    this.#events = events;
+  }
+
+  async start(clients: number): Promise<void> {
+    for (let index = 0; index < validatorCount; index++) {
+      const dataDir = join(this.#directory, `validator-${index}`);
+      await mkdir(dataDir, { recursive: true, mode: 0o700 });
+      const id = await ensureNodeKey(dataDir);
+      this.#validators.push({ dataDir, id, listen: '/ip4/127.0.0.1/tcp/0', worker: undefined });
+    }
+    await this.startValidator(0);
+    await Promise.all([1, 2, 3].map((index) => this.startValidator(index)));
+    const members = Array.from({ length: clients }, () => this.#startMember(this.#nextName()));
+    this.#observer = await this.#startMember('observer');
+    this.#clients.push(...(await Promise.all(members)));
+    await this.recovered();
+  }
+
+  get observer(): WorkerProcess {
+    return this.#observer as WorkerProcess;
+  }
+
+  get clients(): readonly WorkerProcess[] {
+    return this.#clients;
+  }
+
+  validator(index: number): WorkerProcess | undefined {
+    return this.#validators[index]?.worker;
+  }
+
+  async startValidator(index: number): Promise<void> {
+    const validator = this.#validators[index] as Validator;
+    const worker = await this.#startWorker(`validator-${index}`, {
+      dataDir: validator.dataDir,
+      listen: [validator.listen],
+      coordination: { validators: this.#validators.map(({ id }) => id), f: 1, timeoutMs: operationMs },
+    });
+    validator.listen = worker.address.split('/p2p/')[0] as string;
+    validator.worker = worker;
+  }
+
+  async killValidator(index: number): Promise<void> {
+    await this.validator(index)?.kill();
+  }
+
+  /** The client dies, and another comes in its place. */
+  async replaceClient(index: number): Promise<WorkerProcess> {
+    const client = this.#clients[index] as WorkerProcess;
+    // Before it dies: what its death frees cannot be free earlier.
+    this.#events.onKilled(client.id, machineNow());
+    await client.kill();
+    const next = await this.#startMember(this.#nextName());
+    this.#clients[index] = next;
+    return next;
+  }
+
+  /** No connection between one side and the other, until `mend`. */
+  async cut(one: readonly WorkerProcess[], other: readonly WorkerProcess[]): Promise<void> {
+    await this.#gate('cut', one, other);
+  }
+
+  async mend(one: readonly WorkerProcess[], other: readonly WorkerProcess[]): Promise<void> {
+    await this.#gate('mend', one, other);
+  }
+
+  async #gate(what: 'cut' | 'mend', one: readonly WorkerProcess[], other: readonly WorkerProcess[]): Promise<void> {
+    const tell = (side: readonly WorkerProcess[], against: readonly WorkerProcess[]) =>
+      side.map((worker) => worker.ask({ do: what, peers: against.map(({ id }) => id) }));
+    await Promise.all([...tell(one, other), ...tell(other, one)]);
+  }
+
+  /** Resolves, with the time it took, when all validators answer and keep up. */
+  async recovered(): Promise<number> {
+    return this.#until('keep up', (executed) => Math.max(...executed) - Math.min(...executed) <= keepingUp);
+  }
+
+  /** Resolves when all validators have executed the same; only when nobody asks anything any more. */
+  async agreed(): Promise<number> {
+    return this.#until('have executed the same', (executed) => new Set(executed).size === 1);
+  }
+
+  async stop(): Promise<void> {
+    const workers = [...this.#validators.map(({ worker }) => worker), ...this.#clients, this.#observer];
+    await Promise.all(workers.map((worker) => worker?.kill()));
+  }
+
+  async #until(what: string, reached: (executed: readonly number[]) => boolean): Promise<number> {
+    const startedAt = machineNow();
+    let last: unknown = 'nothing';
+    while (machineNow() - startedAt < recoveryMs) {
+      const reply = await this.observer.ask({ do: 'health' });
+      last = reply;
+      if (typeof reply === 'object' && reply.ok) {
+        const executed = reply.value.filter((sequence) => sequence !== null);
+        if (executed.length === validatorCount && reached(executed)) return machineNow() - startedAt;
+      }
+      await delay(100);
+    }
+    throw new Error(
+      `The validators do not ${what} within ${recoveryMs} ms without a fault; they say: ${JSON.stringify(last)}`,
+    );
+  }
+
+  #nextName(): string {
+    return `client-${this.#lives++}`;
+  }
+
+  #startMember(name: string): Promise<WorkerProcess> {
+    return this.#startWorker(name, { coordination: { timeoutMs: operationMs } });
+  }
+
+  async #startWorker(name: string, setup: Setup): Promise<WorkerProcess> {
+    const bootstrap = this.#validators.map(({ listen }) => listen).filter((address) => !address.endsWith('/tcp/0'));
+    const log = join(this.#directory, `${name}.log`);
+    const worker: WorkerProcess = await WorkerProcess.start(
+      name,
+      { mode: 'cluster', name: 'linearizability', bootstrap, ...setup },
+      log,
+      {
+        onFailed: this.#events.onFailed,
+        onLost: (lost, token) => this.#events.onLost(worker.id, lost, token),
+      },
+    );
+    return worker;
+  }
+}
