@@ -39,6 +39,18 @@ const mutations: readonly Mutation[] = [
     replace: '  const { view, seq, digest, prepares } = certificate;\n  if (view >= 0) return true;\n',
   },
   {
+    name: 'a restarted primary goes on',
+    file: 'recovery.ts',
+    find: '  if (heard && isPrimary(state)) state.abdicated',
+    replace: '  if (heard && state.view < 0) state.abdicated',
+  },
+  {
+    name: 'the very first proposal does not wait for the disk',
+    file: 'normal-case.ts',
+    find: '  const early = announce && state.recorded;',
+    replace: '  const early = announce;',
+  },
+  {
     name: 'log written after sending',
     file: 'replica.ts',
     find: '  return turn.effects;',

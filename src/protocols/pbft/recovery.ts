@@ -38,6 +38,10 @@ export function restore(setup: ReplicaSetup, records: readonly LogRecord[]): Rep
       if (proposal?.view === state.view && seq >= state.nextSeq) state.nextSeq = seq + 1;
     }
   }
+  state.recorded = records.length > 0;
+  // A pre-prepare leaves before it is on disk, so an earlier life may have proposed what this one does not know of.
+  const heard = state.recorded && state.group.validators.length > 1;
+  if (heard && isPrimary(state)) state.abdicated = { epoch: state.group.epoch, view: state.view };
   return state;
 }
 

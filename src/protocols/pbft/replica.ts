@@ -38,6 +38,7 @@ import {
   onNewView,
   onUnreachable,
   onViewChange,
+  resumeAbdication,
   resumeViewChange,
 } from './view-change.ts';
 
@@ -66,6 +67,7 @@ function onStart(turn: Turn): void {
   resumeCommits(turn);
   resumeCheckpoints(turn);
   resumeViewChange(turn);
+  resumeAbdication(turn);
 }
 
 function onMessage(turn: Turn, { from, message }: Accepted): void {

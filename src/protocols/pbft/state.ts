@@ -139,6 +139,10 @@ export interface ReplicaState {
   /** Own checkpoint messages above the stable one, sent again on demand. */
   readonly ownCheckpoints: Map<number, Checkpoint>;
   transfer: Transfer | undefined;
+  /** Its log holds something, so that a restart is known for one. */
+  recorded: boolean;
+  /** The view it must not propose in, although it is its primary: what an earlier life proposed may be forgotten. */
+  abdicated: { readonly epoch: number; readonly view: number } | undefined;
   /** The next sequence this replica would propose. */
   nextSeq: number;
   /** The highest sequence it voted to commit: reads wait for it. */
@@ -207,6 +211,8 @@ export function createReplica(setup: ReplicaSetup): ReplicaState {
     checkpoints: new Map(),
     ownCheckpoints: new Map(),
     transfer: undefined,
+    recorded: false,
+    abdicated: undefined,
     nextSeq: 1,
     promised: 0,
     pending: createPending(),
@@ -223,6 +229,10 @@ export function createReplica(setup: ReplicaSetup): ReplicaState {
 export const parametersOf = (state: ReplicaState): GroupParameters => state.context.parameters;
 export const executedBy = (state: ReplicaState): number => state.replicated.executed;
 export const isPrimary = (state: ReplicaState): boolean => primaryOf(state.group, state.view) === state.self;
+/** It is the primary of its view and leaves it. */
+export function hasAbdicated({ abdicated, group, view }: ReplicaState): boolean {
+  return abdicated !== undefined && abdicated.epoch === group.epoch && abdicated.view === view;
+}
 export const votes = (state: ReplicaState): boolean => isValidator(state.group, state.self);
 
 /** The last sequence of this epoch, as far as it is decided. */

@@ -37,6 +37,7 @@ import {
   broadcast,
   epochEnd,
   executedBy,
+  hasAbdicated,
   inWindow,
   isPrimary,
   peerOf,
@@ -91,6 +92,12 @@ export function onUnreachable(turn: Turn, peer: NodeId): void {
   if (votes(state) && !state.suspecting && primaryOf(state.group, state.view) === peer) suspect(turn);
 }
 
+/** A primary that does not know what it has proposed asks for its own succession. */
+export function resumeAbdication(turn: Turn): void {
+  const { state } = turn;
+  if (hasAbdicated(state) && state.active && votes(state) && !state.suspecting) suspect(turn);
+}
+
 function suspect(turn: Turn): void {
   turn.state.suspecting = true;
   turn.state.statusAt = turn.now.monotonicMs;
@@ -103,6 +110,9 @@ export function noteView(turn: Turn, from: NodeId, status: Status): void {
   if (status.epoch !== state.group.epoch || !isValidator(state.group, from) || !votes(state)) return;
   const peer = peerOf(state, from);
   peer.suspects = Math.max(peer.suspects, status.suspects ? status.view : status.view - 1);
+  // A primary that gives up need not be waited for; one that lies about that harms its own reign only.
+  const resigns = status.suspects && status.view === state.view && from === primaryOf(state.group, state.view);
+  if (resigns && state.active && !state.suspecting) suspect(turn);
   considerLeaving(turn);
 }
 

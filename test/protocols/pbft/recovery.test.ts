@@ -61,10 +61,41 @@ describe('a killed replica', () => {
     table.settle(({ message }) => message.type === 'commit');
     for (const replica of [0, 1, 2, 3]) table.restart(replica);
     table.letters = [];
-    expect(table.hand(0, clientNode, table.request(2, 'b'))).toContain('prePrepare 0/3 → r1 r2 r3');
-    table.pause(400);
+    const proposed = table.hand(0, clientNode, table.request(2, 'b')).filter((line) => line.startsWith('prePrepare'));
+    expect(proposed).toEqual([]);
+    table.pause(600);
     expect(table.lengths()).toEqual([2, 2, 2, 2]);
     expect(table.chains().size).toBe(1);
+    expect(table.states.map(({ view }) => view)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('gives up the view it was primary of: what it proposed has left before it was on disk, and is forgotten', () => {
+    const table = new Table({ n: 4, f: 1 }).open();
+    const lines = table.hand(0, clientNode, table.request(1, 'a'));
+    expect(lines.indexOf('prePrepare 0/2 → r1 r2 r3')).toBeLessThan(lines.indexOf('persist proposal 0/2'));
+    // r1 and r2 have it; the record is lost with the process.
+    table.pass('prePrepare', 0, 1);
+    table.pass('prePrepare', 0, 2);
+    table.disks[0] = (table.disks[0] ?? []).filter(({ kind, seq }) => kind !== 'proposal' || seq !== 2);
+    table.letters = [];
+    expect(table.restart(0).filter((line) => line.includes('prePrepare'))).toEqual([]);
+    table.settle();
+    const again = table.hand(0, clientNode, table.request(2, 'b'));
+    expect(again.filter((line) => line.startsWith('prePrepare'))).toEqual([]);
+    for (const backup of [1, 2, 3]) table.hand(backup, clientNode, table.request(2, 'b'));
+    table.pause(600);
+    expect(table.states.map(({ view }) => view)).toEqual([1, 1, 1, 1]);
+    expect(table.lengths()[0]).toBeGreaterThan(0);
+    expect(new Set(table.lengths()).size).toBe(1);
+    expect(table.chains().size).toBe(1);
+  });
+
+  it('alone in its group gives up nothing', () => {
+    const table = new Table({ n: 1, f: 0 }).open();
+    table.order(1, 'a');
+    table.restart(0);
+    table.order(2, 'b');
+    expect(table.lengths()).toEqual([2]);
   });
 
   it('starts from its last checkpoint and catches up', () => {
