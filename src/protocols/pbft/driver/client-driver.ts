@@ -80,11 +80,14 @@ export class ClientDriver {
     return this.#ask((id) => ({ type: 'submit', id, command, timeoutMs }), options, resultOf);
   }
 
-  /** Answers without ordering where a quorum agrees; `ordered` gives the answer where it does not. Without `ordered`: perhaps an old state. */
+  /**
+   * Answers without ordering where a quorum agrees; `ordered` gives the answer where it does not. Without `ordered`: perhaps an old state.
+   * Rejects like `submit`, but never with `UNKNOWN_OUTCOME`: whether a read was ordered is nobody's concern.
+   */
   read(query: Uint8Array, ordered: Uint8Array | undefined, options: ClientRequestOptions): Promise<Uint8Array> {
     const { timeoutMs } = options;
     const more = ordered === undefined ? {} : { ordered };
-    return this.#ask((id) => ({ type: 'read', id, query, timeoutMs, ...more }), options, resultOf);
+    return this.#ask((id) => ({ type: 'read', id, query, timeoutMs, ...more }), options, readingOf);
   }
 
   /** Votes for other validators, as one of the present ones. Gives the sequence after which they rule; 0 while votes are missing. */
@@ -236,6 +239,15 @@ function resultOf(outcome: CommandOutcome, group: Group): Uint8Array {
     default:
       throw new QuorateError('WRONG_VERSION', `The validators answered a command with '${outcome.kind}'.`);
   }
+}
+
+function readingOf(outcome: CommandOutcome, group: Group): Uint8Array {
+  if (outcome.kind !== 'unknown') return resultOf(outcome, group);
+  throw new QuorateError(
+    'NO_QUORUM',
+    `Too few validators answered alike in time; ${list(outcome.silent)} did not answer. A read changes nothing; asking again is safe.`,
+    missing(group, outcome.silent),
+  );
 }
 
 const list = (ids: readonly NodeId[]): string => (ids.length === 0 ? 'nobody in particular' : ids.join(', '));

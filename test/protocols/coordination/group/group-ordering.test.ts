@@ -60,6 +60,9 @@ describe('a group of validators', () => {
     expect([...(failure.data['silent'] as string[])].sort()).toEqual(
       expect.arrayContaining(nodes.slice(2).map(({ id }) => id)),
     );
+    const reading = value(nodes[0] as GroupNode, { timeoutMs: 3_000 }).catch((error: unknown) => error);
+    const unread = await world.settled(reading);
+    if (!isQuorateError(unread, 'NO_QUORUM')) throw unread; // A read changes nothing, so its outcome is never unknown.
     const fresh = await group.join(2, { founders: { validators: group.founders, f: 1 } });
     const unsent = await world.settled(add(fresh, 1, { timeoutMs: 2_000 }).catch((error: unknown) => error));
     expect(isQuorateError(unsent, 'NO_QUORUM')).toBe(true);
