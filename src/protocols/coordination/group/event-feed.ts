@@ -12,7 +12,7 @@ import type { Subscriber } from '../ordering.ts';
 import { Subscriptions } from '../subscriptions.ts';
 import type { GroupFrame } from './frames.ts';
 
-/** Events of one topic that some validator told and not yet enough of them; beyond it the oldest is dropped. */
+/** Events of one topic that one validator told and not yet enough others; beyond it its oldest is dropped, and never another's: a liar drowns nobody out. */
 const maxOpen = 256;
 
 interface Topic {
@@ -20,8 +20,8 @@ interface Topic {
   revision: number;
   readonly subscribed: Set<NodeId>;
   established: boolean;
-  /** Revision → validator → digest of the payload: what a liar tells must not fill the memory. */
-  readonly told: Map<number, Map<NodeId, string>>;
+  /** Validator → revision → digest of the payload: what a liar tells must not fill the memory. */
+  readonly told: Map<NodeId, Map<number, string>>;
 }
 
 export class EventFeed {
@@ -100,18 +100,20 @@ export class EventFeed {
   #onEvent(from: NodeId, name: string, revision: number, payload: Uint8Array): void {
     const topic = this.#topics.get(name);
     if (topic === undefined || revision <= topic.revision) return;
-    const told = topic.told.get(revision) ?? new Map<NodeId, string>();
-    topic.told.set(revision, told);
+    const told = topic.told.get(from) ?? new Map<number, string>();
+    topic.told.set(from, told);
     const digest = hash('sha256', payload, 'base64');
-    told.set(from, digest);
+    told.set(revision, digest);
     let alike = 0;
-    for (const other of told.values()) if (other === digest) alike++;
+    for (const other of topic.told.values()) if (other.get(revision) === digest) alike++;
     if (alike >= weakQuorumOf(this.#group)) {
       topic.revision = revision;
-      for (const open of [...topic.told.keys()]) if (open <= revision) topic.told.delete(open);
+      for (const open of topic.told.values()) {
+        for (const known of open.keys()) if (known <= revision) open.delete(known);
+      }
       this.#subscriptions.deliver(name, payload);
-    } else if (topic.told.size > maxOpen) {
-      topic.told.delete(topic.told.keys().next().value as number);
+    } else if (told.size > maxOpen) {
+      told.delete(told.keys().next().value as number);
     }
   }
 }

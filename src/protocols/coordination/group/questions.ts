@@ -55,10 +55,10 @@ export class Questions<Answer> {
     });
   }
 
-  /** False for an answer that nobody asked this peer for. */
+  /** False for an answer that nobody asked this peer for, and for its second: each is weighed anew with all others, which a flood must not repeat. */
   answer(from: NodeId, id: number, answer: Answer): boolean {
     const open = this.#open.get(id);
-    if (open === undefined || !open.asked.has(from)) return false;
+    if (open === undefined || !open.asked.has(from) || open.answers.has(from)) return false;
     open.answers.set(from, answer);
     open.check();
     return true;

@@ -12,6 +12,9 @@ const maxWaitingBytes = 4 << 20;
 const firstPauseMs = 50;
 const lastPauseMs = 2_000;
 
+/** Beyond this many, links without a channel are forgotten: who once was a client here may be gone for good. */
+const maxLinks = 4_096;
+
 interface Link {
   channel: Channel | undefined;
   opening: boolean;
@@ -122,9 +125,18 @@ export class PeerLinks {
     if (link === undefined) {
       const nothing = { channel: undefined, waiting: [], waitingBytes: 0, pause: undefined };
       link = { ...nothing, opening: false, pauseMs: firstPauseMs };
+      if (this.#links.size >= maxLinks) this.#forgetUnused();
       this.#links.set(peer, link);
     }
     return link;
+  }
+
+  #forgetUnused(): void {
+    for (const [peer, { channel, opening, pause }] of this.#links) {
+      if (opening || (channel !== undefined && !channel.closed)) continue;
+      pause?.cancel();
+      this.#links.delete(peer);
+    }
   }
 
   #dropOldest(link: Link, needed: number): void {

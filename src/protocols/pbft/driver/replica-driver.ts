@@ -9,7 +9,8 @@ import { QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { Effect, Input, ReplicaEvent } from '../effects.ts';
 import { encodeMessage } from '../encoding.ts';
-import { primaryOf } from '../group.ts';
+import { isValidator, primaryOf } from '../group.ts';
+import type { Message } from '../messages.ts';
 import { restore } from '../recovery.ts';
 import { step } from '../replica.ts';
 import { executedBy, type ReplicaSetup, type ReplicaState } from '../state.ts';
@@ -47,10 +48,16 @@ export interface ReplicaStatus {
 
 /** More signatures than this at once are checked in the thread pool. */
 const maxOnThread = 6;
-/** Messages of one peer that may wait for a check under way. */
+/** Messages of one peer that may wait for a check under way, and their bytes: enough for the largest message and a few more. */
 const maxWaiting = 256;
+const maxWaitingBytes = 32 << 20;
 
 type Outward = Extract<Effect, { type: 'send' | 'event' }>;
+
+interface WaitingMessages {
+  readonly messages: Uint8Array[];
+  bytes: number;
+}
 
 /** Something that waits for the log up to a position. */
 interface Gated {
@@ -67,7 +74,7 @@ export class ReplicaDriver {
   #written: number;
   readonly #gated: Gated[] = [];
   /** Peers whose messages wait for a check in the pool, so that none overtakes another of the same peer. */
-  readonly #waiting = new Map<NodeId, Uint8Array[]>();
+  readonly #waiting = new Map<NodeId, WaitingMessages>();
   #handling = false;
   readonly #inputs: Input[] = [];
 
@@ -103,9 +110,14 @@ export class ReplicaDriver {
   receive(from: NodeId, bytes: Uint8Array): void {
     if (!this.#running) return;
     const queue = this.#waiting.get(from);
-    if (queue === undefined) this.#admit(from, bytes);
-    else if (queue.length < maxWaiting) queue.push(bytes);
-    else this.#parts.onRefused(from, 'overloaded');
+    if (queue === undefined) {
+      this.#admit(from, bytes);
+    } else if (queue.messages.length < maxWaiting && queue.bytes + bytes.length <= maxWaitingBytes) {
+      queue.messages.push(bytes);
+      queue.bytes += bytes.length;
+    } else {
+      this.#parts.onRefused(from, 'overloaded');
+    }
   }
 
   /** The peer is known to be gone: a hint that saves waiting for a time-out, when it is the primary. */
@@ -145,14 +157,28 @@ export class ReplicaDriver {
       return;
     }
     const { accepted, claims } = inspected;
+    if (!this.#mayPassOn(from, accepted.message)) {
+      this.#parts.onRefused(from, 'not-a-member');
+      return;
+    }
     if (!isNeeded(this.#state, accepted.message)) return;
     if (claims.length > maxOnThread) void this.#admitLater(from, accepted, claims);
     else if (claims.every((claim) => this.#parts.verifier.verify(claim))) this.#feed({ type: 'message', accepted });
     else this.#parts.onRefused(from, 'bad-signature');
   }
 
+  /**
+   * Requests come from their client or from a validator, who took them from it: keys cost nothing, so one peer could otherwise speak for any number of
+   * clients, and crowd those of others out of the table of sessions.
+   */
+  #mayPassOn(from: NodeId, message: Message): boolean {
+    if (message.type !== 'request' || message.client === from) return true;
+    for (const group of this.#state.context.groups.values()) if (isValidator(group, from)) return true;
+    return false;
+  }
+
   async #admitLater(from: NodeId, accepted: Accepted, claims: readonly SignatureClaim[]): Promise<void> {
-    const queue: Uint8Array[] = [];
+    const queue: WaitingMessages = { messages: [], bytes: 0 };
     this.#waiting.set(from, queue);
     const good = await this.#parts.verifier.verifyAll(claims);
     if (!this.#running || this.#waiting.get(from) !== queue) return;
@@ -160,7 +186,7 @@ export class ReplicaDriver {
     if (good) this.#feed({ type: 'message', accepted });
     else this.#parts.onRefused(from, 'bad-signature');
     // One of them may have to wait in turn, and those behind it with it.
-    for (const bytes of queue) this.receive(from, bytes);
+    for (const bytes of queue.messages) this.receive(from, bytes);
   }
 
   /** One input at a time: what an effect brings about at once, as a message to oneself would, comes after it. */
