@@ -27,6 +27,7 @@ import {
   leaderOf,
   minimumOf,
   receiptOf,
+  resultSchema,
   snapshotSchema,
   standing,
   statementOf,
@@ -277,7 +278,9 @@ export class AuctionReducer implements Reducer<AuctionCommand, AuctionQuery> {
     const unrevealed = [...book.entries.values()].filter(({ amount }) => amount === undefined).map(bidderOf);
     const outcome = sale && { winner: bidderOf(sale.winner), price: sale.price, token: context.nextToken() };
     const bids = ranked(open).map(receiptOf);
-    book.result = { sold: sale !== undefined, ...outcome, bids, unrevealed, closedAt: context.time };
+    const result = { sold: sale !== undefined, ...outcome, bids, unrevealed, closedAt: context.time };
+    // Parsed for the order of its fields: answers must have the same bytes at a replica that took this over from a snapshot.
+    book.result = v.parse(resultSchema, result);
     book.phase = 'closed';
     book.entries = new Map();
     book.endsAt = context.time;
