@@ -54,6 +54,13 @@ export type {
   Vote,
   Voter,
 } from './protocols/coordination/proposals/proposals.ts';
+export { defineStateMachine } from './protocols/coordination/state-machines/define.ts';
+export type {
+  StateMachine,
+  StateMachineContext,
+  StateMachineDefinition,
+  StateMachineOptions,
+} from './protocols/coordination/state-machines/state-machines.ts';
 export type {
   Accusation,
   Member,

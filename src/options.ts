@@ -262,7 +262,7 @@ const coordination = v.strictObject({
   promoteUpTo: v.optional(whole(0, 64), 0),
   machines: v.optional(
     v.array(
-      hasMethods('apply', 'initial') as v.GenericSchema<unknown, DefinedStateMachine>,
+      hasMethods('start', 'checkCommand', 'checkQuery') as v.GenericSchema<unknown, DefinedStateMachine>,
       'must be a list of what defineStateMachine gives',
     ),
     [],

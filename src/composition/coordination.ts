@@ -1,7 +1,7 @@
 /** Coordination of a mesh: alone, or by a group of validators over the network. */
 import { access, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { QuorateError } from '../errors.ts';
+import { isQuorateError, QuorateError } from '../errors.ts';
 import type { Identity } from '../identity.ts';
 import type { NodeId } from '../node-id.ts';
 import type { Network } from '../p2p/network.ts';
@@ -25,6 +25,9 @@ import {
   type VerifySignature,
 } from '../protocols/coordination/ordered-coordination.ts';
 import type { Ordering } from '../protocols/coordination/ordering.ts';
+import { asStateMachine } from '../protocols/coordination/state-machines/define.ts';
+import { declareMachines } from '../protocols/coordination/state-machines/machine-handle.ts';
+import type { AnyStateMachine } from '../protocols/coordination/state-machines/state-machines.ts';
 import type { CoordinationTools } from '../protocols/coordination/tools.ts';
 import { GroupValidators, LocalValidators } from '../protocols/coordination/validators.ts';
 import type { Membership } from '../protocols/membership/membership.ts';
@@ -74,7 +77,7 @@ export function localCoordination<Custom>(
   const verify = verifyWith(new SignatureVerifier());
   const ordering = new LocalOrdering({
     identity,
-    machine: createMachine(verify),
+    machine: createMachine(verify, stateMachines(assembly)),
     clock: assembly.clock,
     onListenerError: assembly.onError,
   });
@@ -96,6 +99,7 @@ export function localCoordination<Custom>(
       failure: undefined,
     }),
   });
+  void declare(tools, stateMachines(assembly));
   const registryNames = new RegistryNames(parts.names, () => ({ local: identity.id }));
   return { ...parts, ordering, registryNames };
 }
@@ -122,6 +126,7 @@ export function clusterCoordination<Custom>(
   const { identity, network, membership, locate, onMisbehaviour, onKnown } = parts;
   const verifier = new SignatureVerifier();
   const verify = verifyWith(verifier);
+  const machines = stateMachines(assembly);
   const ordering = new GroupOrdering({
     identity,
     meshName: options.name,
@@ -129,7 +134,7 @@ export function clusterCoordination<Custom>(
     clock,
     verifier,
     ensureConnected: (peer, signal) => membership.ensureConnected(peer, signal),
-    makeMachine: () => createMachine(verify),
+    makeMachine: () => createMachine(verify, machines),
     openLog: (definition) => openLog(assembly, definition),
     memory: groupMemory(options.dataDir),
     options: {
@@ -143,6 +148,11 @@ export function clusterCoordination<Custom>(
     log: (level, message, data) => options.logger[level](message, data),
     onEvent: (event) => {
       if (event.kind === 'learned') onKnown();
+      // Whenever it becomes one: this node may not be among the validators yet when its replica starts.
+      const validates = ordering.group?.validators.includes(identity.id) === true;
+      if (validates && (event.kind === 'validating' || event.kind === 'group')) {
+        void declare(tools, machines, stopping.signal);
+      }
       tell(assembly, event);
     },
   });
@@ -164,6 +174,7 @@ export function clusterCoordination<Custom>(
   membership.on('change', ({ member }) => {
     if (member.state === 'unreachable' || member.state === 'left') ordering.validator?.unreachable(member.id);
   });
+  const stopping = new AbortController();
   const promotion = promote(assembly, ordering, membership);
   const registryNames = new RegistryNames(coordination.names, () =>
     ordering.definition === undefined ? undefined : trustOf(ordering),
@@ -174,9 +185,31 @@ export function clusterCoordination<Custom>(
     registryNames,
     async stop() {
       promotion?.stop();
+      stopping.abort(new QuorateError('STOPPED', 'This mesh has stopped.'));
       await coordination.stop();
     },
   };
+}
+
+/** Throws `INVALID_OPTIONS` for what `defineStateMachine` did not make. */
+function stateMachines<Custom>({ options }: Assembly<Custom>): readonly AnyStateMachine[] {
+  return options.coordination.machines.map(asStateMachine);
+}
+
+/** Says which state machines this validator has the code for; they become active when all have said so. */
+async function declare(
+  tools: CoordinationTools,
+  machines: readonly AnyStateMachine[],
+  signal?: AbortSignal,
+): Promise<void> {
+  if (machines.length === 0) return;
+  try {
+    await declareMachines(tools, machines, signal);
+  } catch (error) {
+    // Not to be waited for: the mesh has stopped, or this node is a validator no more.
+    const expected = isQuorateError(error, 'STOPPED') || isQuorateError(error, 'NOT_PERMITTED');
+    if (!expected) tools.onError(error, 'declaring state machines');
+  }
 }
 
 /** The role by which a member offers to become a validator. */

@@ -91,12 +91,15 @@ describe('a mesh with four validators', () => {
       resource: 'gpu',
       mechanism: 'sealedBidSecondPrice',
       bidders: agents,
-      bidMs: 300,
+      // Long for three bids on a busy machine: bidding ends by the clock only.
+      bidMs: 5_000,
     });
-    for (const [index, agent] of agents.entries()) {
-      const joined = await (validators[index] as Mesh).coordination.joinAuction(auction.id);
-      await joined.bid(100 * (index + 1), { as: agent });
-    }
+    await Promise.all(
+      agents.map(async (agent, index) => {
+        const joined = await (validators[index] as Mesh).coordination.joinAuction(auction.id);
+        await joined.bid(100 * (index + 1), { as: agent });
+      }),
+    );
     expect(await auction.result()).toMatchObject({ sold: true, winner: { agent: 'c' }, price: 200 });
   });
 

@@ -12,9 +12,16 @@ import type { Auctions } from './auctions/auctions.ts';
 import type { BarrierCounters, BarrierProvider } from './barrier/barrier.ts';
 import type { Grants } from './grants/grants.ts';
 import type { Proposals } from './proposals/proposals.ts';
+import type { StateMachines } from './state-machines/state-machines.ts';
 import type { Validators } from './validators.ts';
 
-export interface Coordination extends Grants, Pick<BarrierProvider, 'barrier'>, Proposals, Auctions, Atoms {
+export interface Coordination
+  extends Grants,
+    Pick<BarrierProvider, 'barrier'>,
+    Proposals,
+    Auctions,
+    Atoms,
+    StateMachines {
   /** Who decides, and how they are doing. */
   readonly validators: Validators;
   /** What this node knows without asking anybody. */

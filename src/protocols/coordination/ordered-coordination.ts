@@ -16,14 +16,17 @@ import type { Names } from './names/names.ts';
 import { NamesReducer } from './names/reducer.ts';
 import { OrderedProposals } from './proposals/ordered-proposals.ts';
 import { ProposalsReducer } from './proposals/reducer.ts';
+import { OrderedStateMachines } from './state-machines/machine-handle.ts';
+import { StateMachinesReducer } from './state-machines/reducer.ts';
+import type { AnyStateMachine } from './state-machines/state-machines.ts';
 import type { CoordinationTools } from './tools.ts';
 import type { Validators } from './validators.ts';
 
 /** True when `signature` is the node's on `bytes`; the same at every replica. */
 export type VerifySignature = (node: NodeId, bytes: Uint8Array, signature: Uint8Array) => boolean;
 
-/** The machine in its founding state, the same at every validator. */
-export function createMachine(verify: VerifySignature): CoordinationMachine {
+/** The machine in its founding state, the same at every validator, with the application's own state machines. */
+export function createMachine(verify: VerifySignature, stateMachines: readonly AnyStateMachine[]): CoordinationMachine {
   return new CoordinationMachine([
     new GrantReducer(),
     new BarrierReducer(verify),
@@ -33,6 +36,7 @@ export function createMachine(verify: VerifySignature): CoordinationMachine {
     new CounterReducer(),
     new MapReducer(),
     new NamesReducer(),
+    new StateMachinesReducer(stateMachines),
   ]);
 }
 
@@ -58,6 +62,7 @@ export function coordinationOver(
   const proposals = new OrderedProposals(tools);
   const auctions = new OrderedAuctions(tools);
   const atoms = new MachineAtoms(tools);
+  const machines = new OrderedStateMachines(tools);
   const names = new NameClaims(tools);
   const coordination: Coordination = {
     validators: parts.validators,
@@ -80,6 +85,7 @@ export function coordinationOver(
     sequence: (name) => atoms.sequence(name),
     counter: (name) => atoms.counter(name),
     map: (name) => atoms.map(name),
+    stateMachine: (definition) => machines.stateMachine(definition),
   };
   return {
     coordination,

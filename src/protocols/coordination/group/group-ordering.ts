@@ -74,6 +74,8 @@ export interface GroupOrderingParts {
 export type GroupEvent =
   | { readonly kind: 'learned'; readonly definition: GroupDefinition }
   | { readonly kind: 'group'; readonly group: Group }
+  /** The replica of this process runs. */
+  | { readonly kind: 'validating' }
   | { readonly kind: 'replica'; readonly event: ReplicaEvent }
   | { readonly kind: 'failed'; readonly error: QuorateError };
 
@@ -392,6 +394,7 @@ export class GroupOrdering implements Ordering {
     });
     this.#validator = validator;
     validator.start();
+    onEvent({ kind: 'validating' });
   }
 
   #onReplicaEvent(event: ReplicaEvent): void {
