@@ -2,6 +2,7 @@
  * The worked examples of PROTOCOL.md, made by the code they describe. Each is the text of one fenced block,
  * by the name that follows `hex` in the fence.
  */
+import { hash } from 'node:crypto';
 import { encodeValue } from '../src/codec.ts';
 import { meshTag } from '../src/crdt/envelope.ts';
 import { FeedStore } from '../src/crdt/feed-store.ts';
@@ -10,7 +11,12 @@ import { encodeControlFrame, targetKey } from '../src/p2p/detector/frames.ts';
 import { Rings } from '../src/p2p/detector/rings.ts';
 import { encodeHelloFrame } from '../src/p2p/handshake.ts';
 import { writeHeader } from '../src/p2p/libp2p/frames.ts';
+import { encodePayload } from '../src/payload.ts';
 import { PayloadWriter } from '../src/payload-writer.ts';
+import { arrivalBytes } from '../src/protocols/coordination/barrier/commands.ts';
+import { statementBytes } from '../src/protocols/coordination/certificates/statement.ts';
+import { defineGroup, encodeDefinition, type GroupDefinition } from '../src/protocols/coordination/group/definition.ts';
+import { encodeGroupFrame } from '../src/protocols/coordination/group/frames.ts';
 import {
   encodeCredit,
   encodeError,
@@ -21,6 +27,9 @@ import {
   encodeRequest,
 } from '../src/protocols/messaging/frames.ts';
 import { rejected } from '../src/protocols/messaging/outcome.ts';
+import { encodeMessage, requestBody, requestBytes } from '../src/protocols/pbft/encoding.ts';
+import { bodyBytes, makeBatch, type Operation, proposalBytes, type Request } from '../src/protocols/pbft/messages.ts';
+import { encodeOutcome } from '../src/protocols/pbft/outcome.ts';
 import { encodeSync } from '../src/protocols/replication/sync-wire.ts';
 import type { Value } from '../src/value.ts';
 
@@ -267,6 +276,140 @@ function streamExample(): string {
   ].join('\n');
 }
 
+/** Four founders that bear one liar; the author is one of them. */
+function groupOfFour(): GroupDefinition {
+  const founders = [0, 32, 64, 96].map((from) => seeded(from).id);
+  return defineGroup('default', founders, 1);
+}
+
+function groupExample(): string {
+  const { founders, id } = groupOfFour();
+  const definition = encodeDefinition(groupOfFour());
+  return [
+    ...founders.validators.map((validator, index) => `founder ${index}   ${validator}`),
+    `definition  ${definition.length} bytes, SHA-256 ${hash('sha256', definition, 'hex')}`,
+    `group id    ${hex(id)}`,
+  ].join('\n');
+}
+
+/** What the author asks the validators: to add 2 to a counter. */
+const command = encodePayload({ kind: 'counter.add', name: 'hits', amount: 2 }, limit);
+
+function requestOfAuthor(): Request {
+  const operation: Operation = { kind: 'commands', commands: [command] };
+  const content = { client: author.id, session: 5, number: 1, acknowledged: 0, operation } as const;
+  const body = requestBody(content);
+  const signature = author.sign(bodyBytes(groupOfFour().id, 'request', body));
+  return { type: 'request', ...content, signature, bytes: requestBytes(body, signature) };
+}
+
+function orderedExample(): string {
+  const message = encodeMessage(requestOfAuthor());
+  return layout(message, [
+    [1, 'message 1, request'],
+    [2, `length of the rest, ${message.length - 3}`],
+    [1, 'length of the client’s id, 52'],
+    [52, 'client: the author'],
+    [1, 'session 5'],
+    [1, 'number 1'],
+    [1, 'acknowledged 0'],
+    [1, 'operation 1, commands'],
+    [1, '1 command'],
+    [1, `its length, ${command.length}`],
+    [command.length, 'the command in CBOR: kind, name, amount'],
+    [1, 'length of the signature, 64'],
+    [64, 'the client’s, over group id, 01, and client to command'],
+  ]);
+}
+
+function prepareExample(): string {
+  const { digest } = makeBatch(1_700_000_000_000, [requestOfAuthor()]);
+  const vote = { epoch: 0, view: 3, seq: 300, digest };
+  const { epoch, view, seq } = vote;
+  const signature = author.sign(proposalBytes(groupOfFour().id, 'prepare', epoch, view, seq, digest));
+  return layout(encodeMessage({ type: 'prepare', ...vote, replica: author.id, signature }), [
+    [1, 'message 3, prepare'],
+    [1, 'epoch 0'],
+    [1, 'view 3'],
+    [2, 'sequence 300'],
+    [32, 'digest of a batch: time 1,700,000,000,000, and the request above'],
+    [1, 'length of the replica’s id, 52'],
+    [52, 'replica: the author'],
+    [1, 'length of the signature, 64'],
+    [64, 'over group id, 03, epoch, view, sequence, digest'],
+  ]);
+}
+
+function replyExample(): string {
+  const value = encodePayload([7], limit);
+  const result = encodeOutcome({ kind: 'done', results: [{ ok: true, value }] });
+  const message = { type: 'reply', client: author.id, session: 5, number: 1, epoch: 0, view: 3, result } as const;
+  return layout(encodeMessage(message), [
+    [1, 'message 15, reply'],
+    [1, 'length of the client’s id, 52'],
+    [52, 'client'],
+    [1, 'session 5'],
+    [1, 'number 1'],
+    [1, 'epoch 0'],
+    [1, 'view 3'],
+    [1, `length of the outcome, ${result.length}`],
+    [1, 'outcome 0, done'],
+    [1, '1 result'],
+    [1, 'status 0: it has run'],
+    [1, 'length of the answer, 2'],
+    [2, 'the answer in CBOR: [7], accepted, the sum is 7'],
+  ]);
+}
+
+function coordinationExample(): string {
+  const happened = encodePayload({ type: 'vacant', token: 9 }, limit);
+  return [
+    layout(encodeGroupFrame({ type: 'subscribe', topic: 'grant/chief' }), [
+      [1, 'map of 2'],
+      [15, '"type": "subscribe"'],
+      [18, '"topic": "grant/chief"'],
+    ]),
+    layout(encodeGroupFrame({ type: 'event', topic: 'grant/chief', revision: 12, payload: happened }), [
+      [1, 'map of 4'],
+      [11, '"type": "event"'],
+      [18, '"topic": "grant/chief"'],
+      [10, '"revision": 12'],
+      [9 + happened.length, '"payload": bytes, {"type": "vacant", "token": 9}'],
+    ]),
+  ].join('\n');
+}
+
+function statementExample(): string {
+  const query = encodePayload({ kind: 'names.grant', id: 'echo', token: 9 }, limit);
+  const statement = encodeValue({ id: 'echo', node: author.id, token: 9, grantedAt: 2_048 });
+  return layout(statementBytes(groupOfFour().id, 0, query, statement), [
+    [1, 'length of the domain, 21'],
+    [21, 'domain "quorate/certificate/1"'],
+    [1, 'length of the group id, 32'],
+    [32, 'group id'],
+    [1, 'epoch 0'],
+    [1, `length of the query, ${query.length}`],
+    [query.length, 'the query in CBOR, message profile: names.grant, echo, 9'],
+    [1, `length of the statement, ${statement.length}`],
+    [statement.length, 'the statement in CBOR, signed profile'],
+  ]);
+}
+
+function arrivalExample(): string {
+  const nonce = Uint8Array.from({ length: 16 }, (_, index) => index);
+  const at = { id: 'epoch', epoch: 9, generation: 2 };
+  return layout(arrivalBytes({ at, nonce, zone: 'eu-1', as: 'trainer', attempt: 1 }), [
+    [26, 'domain "quorate/barrier-arrival/1", its length before it'],
+    [6, 'barrier "epoch"'],
+    [17, 'nonce of the barrier'],
+    [1, 'epoch 9'],
+    [1, 'generation 2'],
+    [5, 'zone "eu-1"'],
+    [8, 'as "trainer"'],
+    [1, 'attempt 1'],
+  ]);
+}
+
 const values: readonly (readonly [string, Value])[] = [
   ['null', null],
   ['undefined', undefined],
@@ -332,4 +475,11 @@ export const examples: Readonly<Record<string, () => string>> = {
   request: callExample,
   answers: answersExample,
   stream: streamExample,
+  group: groupExample,
+  ordered: orderedExample,
+  prepare: prepareExample,
+  reply: replyExample,
+  coordination: coordinationExample,
+  statement: statementExample,
+  arrival: arrivalExample,
 };
