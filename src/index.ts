@@ -6,6 +6,7 @@ export { type ErrorCode, type ErrorData, isQuorateError, QuorateError } from './
 export { createMesh, type Mesh, type MeshEvents } from './mesh.ts';
 export { isNodeId, type NodeId } from './node-id.ts';
 export type { Logger, MeshOptions } from './options.ts';
+export { type AuctionStatement, readAuctionCertificate } from './protocols/coordination/auctions/statement.ts';
 export type { Certificate } from './protocols/coordination/certificates/certificate.ts';
 export {
   type CertificateJson,

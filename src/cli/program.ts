@@ -4,15 +4,41 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './command.ts';
 import { registerAgents } from './commands/agents.ts';
+import { registerAuction } from './commands/auction.ts';
+import { registerBarrier } from './commands/barrier.ts';
 import { registerCall } from './commands/call.ts';
 import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerKeygen } from './commands/keygen.ts';
+import { registerLock } from './commands/lock.ts';
 import { registerMembers } from './commands/members.ts';
+import { registerProposals } from './commands/proposals.ts';
+import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
+import { registerValidators } from './commands/validators.ts';
+import { registerVerify } from './commands/verify.ts';
 import { registerWatch } from './commands/watch.ts';
 import { exitCodes, exitCodesHelp } from './exit-codes.ts';
 import type { Terminal } from './output.ts';
+
+type Register = (program: Command, context: CommandContext) => void;
+const groups: readonly (readonly [string, readonly Register[]])[] = [
+  ['A node:', [registerUp, registerKeygen, registerStatus, registerDoctor]],
+  ['Its mesh:', [registerMembers, registerAgents, registerCall, registerWatch]],
+  [
+    'Agreement:',
+    [registerValidators, registerLock, registerBarrier, registerProposals, registerVerify, registerAuction],
+  ],
+  ['To see it work:', [registerDemo]],
+];
+
+/** Help and wrong usage of every command end as those of the program do. */
+function finish(commands: readonly Command[]): void {
+  for (const command of commands) {
+    command.exitOverride().addHelpText('after', exitCodesHelp);
+    finish(command.commands);
+  }
+}
 
 /** The same two folders up from the sources and from what is built of them. */
 function packageVersion(): string {
@@ -37,19 +63,12 @@ export async function runCli(args: readonly string[], terminal: Terminal, interr
     .addHelpText('after', exitCodesHelp)
     .exitOverride()
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err });
-  for (const register of [
-    registerUp,
-    registerMembers,
-    registerAgents,
-    registerCall,
-    registerWatch,
-    registerDoctor,
-    registerKeygen,
-    registerDemo,
-  ]) {
-    register(program, context);
+  for (const [heading, group] of groups) {
+    const before = program.commands.length;
+    for (const register of group) register(program, context);
+    for (const command of program.commands.slice(before)) command.helpGroup(heading);
   }
-  for (const command of program.commands) command.exitOverride().addHelpText('after', exitCodesHelp);
+  finish(program.commands);
   try {
     if (args.length === 0) program.outputHelp();
     else await program.parseAsync(args, { from: 'user' });

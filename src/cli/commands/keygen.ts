@@ -15,6 +15,13 @@ interface KeygenOptions {
   readonly json?: boolean;
 }
 
+const founding = `
+To found a group of validators, make their keys first; each of them starts with the ids of all:
+  for n in 1 2 3 4; do quorate keygen --data-dir node-$n; done
+  quorate up --data-dir node-1 --listen 4701 --validators ID1,ID2,ID3,ID4
+  quorate up --data-dir node-2 --validators ID1,ID2,ID3,ID4 --bootstrap 127.0.0.1:4701   (3 and 4 alike)
+Four bear one that lies (f = 1); three with --f 0 bear one that crashes. All others join as ever.`;
+
 export function registerKeygen(program: Command, context: CommandContext): void {
   program
     .command('keygen')
@@ -23,6 +30,7 @@ export function registerKeygen(program: Command, context: CommandContext): void 
     .option('--network', 'a pre-shared key: only nodes with the same one can connect')
     .option('--out <file>', 'write the key there (0600, never over an existing file) instead of printing it')
     .option('--json', 'print JSON')
+    .addHelpText('after', founding)
     .action(
       runAction(
         context,

@@ -13,7 +13,7 @@ import {
 } from '../../index.ts';
 import { asMultiaddr } from '../addresses.ts';
 import { pc } from '../colors.ts';
-import { type CommandContext, runAction } from '../command.ts';
+import { type CommandContext, given, parseList, parseNumber, runAction } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { invocation, joinLine } from '../join-line.ts';
 import { toJson } from '../json.ts';
@@ -30,6 +30,11 @@ interface UpOptions {
   readonly bootstrap?: readonly string[];
   readonly networkKeyFile?: string;
   readonly allow?: readonly string[];
+  readonly validators?: string;
+  readonly f?: string;
+  readonly group?: string;
+  readonly durable: boolean;
+  readonly trustChanges?: boolean;
   readonly echo?: boolean | string;
   readonly load?: readonly string[];
   readonly control: boolean;
@@ -51,6 +56,11 @@ export function registerUp(program: Command, context: CommandContext): void {
       `pre-shared key, from 'quorate keygen --network' (or in ${networkKeyVariable})`,
     )
     .option('--allow <id...>', 'only these node ids may be members')
+    .option('--validators <ids>', "found the group that decides, with these nodes: id,id,… ('self': this node)")
+    .option('--f <n>', 'how many validators may lie (default: as many as their number bears; 0: they only crash)')
+    .option('--group <id>', "accept no other group of validators than this (its id: 'quorate validators')")
+    .option('--trust-changes', 'second every change of validators that another of them votes for')
+    .option('--no-durable', 'a validator here keeps its promises in memory only, and must never come back')
     .option('--echo [id]', 'register an agent that sends back what it is sent (id: echo)')
     .option('--load <module...>', 'import this module and call its default export with the mesh, to register agents')
     .option('--no-control', 'no control socket: the other commands cannot reach this node')
@@ -84,9 +94,22 @@ function meshOptions(options: UpOptions, logger: Logger): MeshOptions {
     bootstrap: options.bootstrap?.map(asMultiaddr),
     networkKey,
     allow: options.allow as MeshOptions['allow'],
+    coordination: coordinationOptions(options),
   };
   const given = Object.entries(chosen).filter(([, value]) => value !== undefined);
   return { mode: 'cluster', logger, ...(Object.fromEntries(given) as MeshOptions) };
+}
+
+/** What is no node id is left to `createMesh`, which names all that is wrong. */
+function coordinationOptions(options: UpOptions): MeshOptions['coordination'] {
+  const { validators, group, durable, trustChanges } = options;
+  return given({
+    validators: validators === undefined ? undefined : parseList('validators', validators),
+    f: parseNumber('f', options.f, 0),
+    group,
+    durable: durable ? undefined : false,
+    changes: trustChanges ? 'trust' : undefined,
+  }) as MeshOptions['coordination'];
 }
 
 async function up(context: CommandContext, options: UpOptions): Promise<number> {
@@ -156,7 +179,7 @@ function announce(mesh: Mesh, options: UpOptions, terminal: Terminal, control: s
   if (join !== undefined) terminal.out(`\nAnother terminal joins with\n\n  ${pc.cyan(join)}\n`);
   if (control !== undefined) {
     const command = invocation();
-    const asks = ['members', 'agents', 'watch', 'doctor'].map((name) => pc.cyan(`${command} ${name}`));
+    const asks = ['status', 'members', 'agents', 'watch', 'doctor'].map((name) => pc.cyan(`${command} ${name}`));
     terminal.out(`\nand asks with ${asks.join(', ')}. Ctrl-C stops the node.\n`);
   }
   terminal.out('\n');
@@ -168,6 +191,10 @@ async function followEvents(mesh: Mesh, report: Report, signal: AbortSignal): Pr
     if (member.id === mesh.id || member.state === previous) return;
     report('member', { member, previous }, describeEvent({ type: 'member', member, previous }));
   });
+  const offValidators = mesh.on('validators', (change) => {
+    const { epoch, validators, f } = change;
+    report('validators', change, `validators: ${validators.map(shortId).join(', ')} (f = ${f}, epoch ${epoch})`);
+  });
   try {
     for await (const event of mesh.registry.watch(undefined, { signal })) {
       const { type, ...facts } = event;
@@ -175,6 +202,7 @@ async function followEvents(mesh: Mesh, report: Report, signal: AbortSignal): Pr
     }
   } finally {
     off();
+    offValidators();
   }
   if (!signal.aborted)
     throw new QuorateError('STOPPED', `The node ${shortId(mesh.id)} stopped by itself; its log says why.`);
