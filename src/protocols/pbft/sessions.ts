@@ -29,9 +29,11 @@ export interface SessionTable {
   readonly sessions: Map<NodeId, Session>;
   /** The last id given out; also the count by which `used` rises. */
   counter: number;
+  /** Of all sessions. */
+  replyBytes: number;
 }
 
-export const createSessionTable = (): SessionTable => ({ sessions: new Map(), counter: 0 });
+export const createSessionTable = (): SessionTable => ({ sessions: new Map(), counter: 0, replyBytes: 0 });
 
 const dropped = new Uint8Array(0);
 
@@ -76,12 +78,15 @@ export function executeOnce(
   if (request.operation.kind === 'open')
     return encodeOutcome({ kind: 'opened', session: open(table, request, limits) });
   const session = table.sessions.get(request.client) as Session;
+  const before = session.replyBytes;
   acknowledge(session, request.acknowledged);
   const result = encodeOutcome(run());
   session.replies.set(request.number, result);
   session.replyBytes += result.length;
   session.used = ++table.counter;
   dropOldReplies(session, limits.maxSessionBytes);
+  table.replyBytes += session.replyBytes - before;
+  makeRoom(table, session, Math.floor(limits.maxStateBytes / 4));
   return result;
 }
 
@@ -93,8 +98,9 @@ function open(table: SessionTable, request: Request, limits: GroupParameters): n
     for (const [client, session] of sessions) {
       if (session.used < used) [oldest, used] = [client, session.used];
     }
-    if (oldest !== undefined) sessions.delete(oldest);
+    if (oldest !== undefined) close(table, oldest);
   }
+  close(table, request.client);
   const id = ++table.counter;
   sessions.set(request.client, {
     id,
@@ -105,6 +111,11 @@ function open(table: SessionTable, request: Request, limits: GroupParameters): n
     used: id,
   });
   return id;
+}
+
+function close(table: SessionTable, client: NodeId): void {
+  table.replyBytes -= table.sessions.get(client)?.replyBytes ?? 0;
+  table.sessions.delete(client);
 }
 
 function acknowledge(session: Session, number: number): void {
@@ -127,6 +138,22 @@ function dropOldReplies(session: Session, maxBytes: number): void {
   }
 }
 
+/**
+ * All replies together may take a quarter of the state, or many clients could make it too large for the group, each within its own bound. Down to half of that
+ * at once, those of the longest unused sessions first.
+ */
+function makeRoom(table: SessionTable, current: Session, maxBytes: number): void {
+  if (table.replyBytes <= maxBytes) return;
+  const byUse = [...table.sessions.values()].sort((a, b) => a.used - b.used);
+  for (const session of byUse) {
+    if (table.replyBytes <= maxBytes / 2) return;
+    if (session === current) continue;
+    table.replyBytes -= session.replyBytes;
+    session.replyBytes = 0;
+    for (const number of session.replies.keys()) session.replies.set(number, dropped);
+  }
+}
+
 /** Sorted by client, and replies in order of execution, so that equal tables give equal bytes. */
 export function writeSessions(w: Writer, table: SessionTable): void {
   const sorted = [...table.sessions].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -137,7 +164,7 @@ export function writeSessions(w: Writer, table: SessionTable): void {
 }
 
 export function readSessions(r: Reader, limits: GroupParameters): SessionTable {
-  const table: SessionTable = { sessions: new Map(), counter: r.uint() };
+  const table: SessionTable = { ...createSessionTable(), counter: r.uint() };
   const maxReply = Number.MAX_SAFE_INTEGER;
   const entries = r.list(limits.maxSessions, (one) => {
     const client = one.text(64) as NodeId;
@@ -149,6 +176,9 @@ export function readSessions(r: Reader, limits: GroupParameters): SessionTable {
     for (const result of replies.values()) replyBytes += result.length;
     return [client, { id, incarnation, acknowledged, used, replies, replyBytes }] as const;
   });
-  for (const [client, session] of entries) table.sessions.set(client, session);
+  for (const [client, session] of entries) {
+    table.sessions.set(client, session);
+    table.replyBytes += session.replyBytes;
+  }
   return table;
 }

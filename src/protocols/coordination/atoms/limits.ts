@@ -2,6 +2,8 @@
 
 /** All keys and values of all maps, and their names, bytes; 64 for each besides. A quarter of the state a group moves by default. */
 export const maxMapBytes = 64 * 1024 * 1024;
+/** Names of all sequences, and of all counters, as UTF-8, bytes; 16 for each besides. */
+export const maxNumberBytes = 12 * 1024 * 1024;
 /** Numbers that one call reserves. */
 export const maxReserved = 2 ** 32;
 /** Entries of one page. */

@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import type { Value } from '../../../value.ts';
 import { maxNameLength, maxThings } from '../machine/limits.ts';
 import { type Answer, done, type Reducer, refused } from '../machine/reducer.ts';
-import { maxReserved } from './limits.ts';
+import { maxNumberBytes, maxReserved } from './limits.ts';
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(maxNameLength));
 const safe = v.pipe(v.number(), v.safeInteger());
@@ -30,8 +30,11 @@ export type CounterQuery = v.InferOutput<typeof value>;
 
 const tableSchema = v.array(v.strictTuple([name, safe]));
 
+const bytesOf = (key: string): number => Buffer.byteLength(key) + 16;
+
 class NumberTable {
   readonly #numbers = new Map<string, number>();
+  #bytes = 0;
 
   get(key: string): number {
     return this.#numbers.get(key) ?? 0;
@@ -39,10 +42,12 @@ class NumberTable {
 
   /** Undefined, and nothing changed, where the sum is no safe integer; false where there are too many names. */
   add(key: string, amount: number): number | undefined | false {
-    if (!this.#numbers.has(key) && this.#numbers.size >= maxThings) return false;
+    const more = this.#numbers.has(key) ? 0 : bytesOf(key);
+    if (more > 0 && (this.#numbers.size >= maxThings || this.#bytes + more > maxNumberBytes)) return false;
     const sum = this.get(key) + amount;
     if (!Number.isSafeInteger(sum)) return undefined;
     this.#numbers.set(key, sum);
+    this.#bytes += more;
     return sum;
   }
 
@@ -53,7 +58,11 @@ class NumberTable {
   restore(snapshot: Value): void {
     const entries = v.parse(tableSchema, snapshot);
     this.#numbers.clear();
-    for (const [key, number] of entries) this.#numbers.set(key, number);
+    this.#bytes = 0;
+    for (const [key, number] of entries) {
+      this.#numbers.set(key, number);
+      this.#bytes += bytesOf(key);
+    }
   }
 }
 

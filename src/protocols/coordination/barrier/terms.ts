@@ -14,7 +14,8 @@ const minLeaseMs = 500;
 const maxSpanMs = 7 * 24 * 3_600_000;
 const defaultLeaseMs = 10_000;
 
-export const nameSchema = v.pipe(v.string(), v.minLength(1), v.maxLength(maxNameLength));
+/** In bytes as well: a group remembers up to two names for each place at a barrier. */
+export const nameSchema = v.pipe(v.string(), v.minLength(1), v.maxLength(maxNameLength), v.maxBytes(maxNameLength));
 const countSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(maxParticipants));
 
 const ascending = <T>(items: readonly T[], name: (item: T) => string): boolean =>
@@ -103,7 +104,7 @@ export function termsFromOptions(options: BarrierOptions): BarrierTerms {
 }
 
 export function checkId(id: unknown): asserts id is string {
-  if (!v.is(nameSchema, id)) throw invalid(String(id).slice(0, 64), `an id has 1 to ${maxNameLength} characters`);
+  if (!v.is(nameSchema, id)) throw invalid(String(id).slice(0, 64), `an id has 1 to ${maxNameLength} bytes`);
 }
 
 const invalid = (id: string, reason: string): QuorateError =>
