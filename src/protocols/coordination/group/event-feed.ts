@@ -4,6 +4,9 @@
  * Each validator tells the events of a topic in the order of the log, over one channel. So once an event counts, every earlier one of its topic that was told
  * to this client by the same validators counts as well, and order is kept by dropping what comes late. What was told before a subscription reached enough
  * validators is lost; the subscriber hears of a gap when it has, and reads.
+ *
+ * A topic outlives its last subscriber for a while: who comes to a barrier again and again would otherwise subscribe each time at every validator, and after each time
+ * have to ask what it has missed. It ends when it tells much that nobody here wants.
  */
 import { hash } from 'node:crypto';
 import type { NodeId } from '../../../node-id.ts';
@@ -14,6 +17,10 @@ import type { GroupFrame } from './frames.ts';
 
 /** Events of one topic that one validator told and not yet enough others; beyond it its oldest is dropped, and never another's: a liar drowns nobody out. */
 const maxOpen = 256;
+/** Topics without a subscriber that are kept; the one unused for longest ends first. */
+const maxDormant = 64;
+/** Events that a topic may tell to nobody before it ends. */
+const maxUnwanted = 16;
 
 interface Topic {
   /** The last event that counted. */
@@ -22,11 +29,15 @@ interface Topic {
   established: boolean;
   /** Validator → revision → digest of the payload: what a liar tells must not fill the memory. */
   readonly told: Map<NodeId, Map<number, string>>;
+  /** Events that counted while nobody here had subscribed. */
+  unwanted: number;
 }
 
 export class EventFeed {
   readonly #subscriptions: Subscriptions;
   readonly #topics = new Map<string, Topic>();
+  /** Topics without a subscriber, the one unused for longest first. */
+  readonly #dormant = new Set<string>();
   readonly #send: (to: NodeId, frame: GroupFrame) => void;
   #group: Group;
 
@@ -42,15 +53,30 @@ export class EventFeed {
 
   subscribe(name: string, subscriber: Subscriber): () => void {
     const remove = this.#subscriptions.add(name, subscriber);
-    if (!this.#topics.has(name)) {
-      this.#topics.set(name, { revision: 0, subscribed: new Set(), established: false, told: new Map() });
+    this.#dormant.delete(name);
+    const known = this.#topics.get(name);
+    if (known !== undefined) known.unwanted = 0;
+    else {
+      this.#topics.set(name, { revision: 0, subscribed: new Set(), established: false, told: new Map(), unwanted: 0 });
       for (const validator of this.#group.validators) this.#send(validator, { type: 'subscribe', topic: name });
     }
     return () => {
       remove();
-      if (this.#subscriptions.has(name) || !this.#topics.delete(name)) return;
-      for (const validator of this.#group.validators) this.#send(validator, { type: 'unsubscribe', topic: name });
+      if (!this.#subscriptions.has(name) && this.#topics.has(name)) this.#rest(name);
     };
+  }
+
+  #rest(name: string): void {
+    this.#dormant.delete(name);
+    this.#dormant.add(name);
+    const [oldest] = this.#dormant;
+    if (this.#dormant.size > maxDormant && oldest !== undefined) this.#end(oldest);
+  }
+
+  #end(name: string): void {
+    this.#dormant.delete(name);
+    if (!this.#topics.delete(name)) return;
+    for (const validator of this.#group.validators) this.#send(validator, { type: 'unsubscribe', topic: name });
   }
 
   /** Who is to be told from now on. */
@@ -70,6 +96,8 @@ export class EventFeed {
     if (!this.#group.validators.includes(validator)) return;
     for (const [name, topic] of this.#topics) {
       topic.subscribed.delete(validator);
+      // Too few are left that certainly tell: when enough do again, something may have been missed.
+      topic.established &&= this.#enough(topic);
       this.#send(validator, { type: 'subscribe', topic: name });
     }
   }
@@ -84,17 +112,21 @@ export class EventFeed {
   stop(): void {
     this.#subscriptions.clear();
     this.#topics.clear();
+    this.#dormant.clear();
   }
 
   #onSubscribed(from: NodeId, name: string): void {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     topic.subscribed.add(from);
-    // A quorum tells: f of it may lie or die, and f + 1 are left.
-    const enough = topic.subscribed.size >= Math.min(quorumOf(this.#group), this.#group.validators.length);
-    if (!enough || topic.established) return;
+    if (!this.#enough(topic) || topic.established) return;
     topic.established = true;
     this.#subscriptions.gap(name);
+  }
+
+  /** A quorum tells: f of it may lie or die, and f + 1 are left. */
+  #enough({ subscribed }: Topic): boolean {
+    return subscribed.size >= Math.min(quorumOf(this.#group), this.#group.validators.length);
   }
 
   #onEvent(from: NodeId, name: string, revision: number, payload: Uint8Array): void {
@@ -111,7 +143,8 @@ export class EventFeed {
       for (const open of topic.told.values()) {
         for (const known of open.keys()) if (known <= revision) open.delete(known);
       }
-      this.#subscriptions.deliver(name, payload);
+      if (this.#dormant.has(name) && ++topic.unwanted >= maxUnwanted) this.#end(name);
+      else this.#subscriptions.deliver(name, payload);
     } else if (told.size > maxOpen) {
       told.delete(told.keys().next().value as number);
     }
