@@ -1,4 +1,45 @@
 /** `quorate/conformance`: what any implementation of the protocols must do, for any test runner. */
+export {
+  type AtomsConformanceOptions,
+  type AtomsSubject,
+  atomsConformance,
+} from './conformance/coordination-atoms.ts';
+export {
+  type AuctionConformanceOptions,
+  type AuctionParty,
+  type AuctionSubject,
+  auctionConformance,
+} from './conformance/coordination-auctions.ts';
+export {
+  type BarrierConformanceOptions,
+  type BarrierSubject,
+  type BarrierSubjectNode,
+  barrierConformance,
+} from './conformance/coordination-barrier.ts';
+export {
+  type GrantConformanceOptions,
+  type GrantParty,
+  type GrantSubject,
+  grantConformance,
+} from './conformance/coordination-grants.ts';
+export {
+  conformanceMachines,
+  type StateMachinesConformanceOptions,
+  type StateMachinesSubject,
+  stateMachinesConformance,
+} from './conformance/coordination-machines.ts';
+export {
+  type NamesConformanceOptions,
+  type NamesSubject,
+  type NamesSubjectNode,
+  namesConformance,
+} from './conformance/coordination-names.ts';
+export {
+  type ProposalConformanceOptions,
+  type ProposalNode,
+  type ProposalSubject,
+  proposalConformance,
+} from './conformance/coordination-proposals.ts';
 export { checkDeterminism, type DeterminismOptions } from './conformance/determinism.ts';
 export {
   type MessagingConformanceOptions,

@@ -5,7 +5,7 @@ import { failure } from './registry-support.ts';
 
 /** One node of a fresh mesh, or one process that stands for all. */
 export interface BarrierSubjectNode {
-  readonly barriers: BarrierProvider;
+  readonly barriers: Pick<BarrierProvider, 'barrier'>;
   readonly zone: string;
 }
 
