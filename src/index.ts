@@ -5,8 +5,45 @@ export { type ControlOptions, type ControlServer, serveControl } from './control
 export { type ErrorCode, type ErrorData, isQuorateError, QuorateError } from './errors.ts';
 export { createMesh, type Mesh, type MeshEvents } from './mesh.ts';
 export { isNodeId, type NodeId } from './node-id.ts';
-export type { Logger, MeshOptions } from './options.ts';
+export type { CoordinationOptions, Logger, MeshOptions } from './options.ts';
+export type {
+  Atoms,
+  Counter,
+  MapChange,
+  MapEntry,
+  MapPage,
+  ReadOptions,
+  Sequence,
+  StrongMap,
+  Swap,
+  Versioned,
+  WriteOptions,
+} from './protocols/coordination/atoms/atoms.ts';
+export type {
+  Auction,
+  AuctionCallOptions,
+  AuctionMechanism,
+  AuctionOptions,
+  AuctionPhase,
+  AuctionResult,
+  AuctionState,
+  AuctionSummary,
+  AuctionTerms,
+  BidAnswer,
+  Bidder,
+  BidOptions,
+  BidQuestion,
+  BidReceipt,
+} from './protocols/coordination/auctions/auctions.ts';
 export { type AuctionStatement, readAuctionCertificate } from './protocols/coordination/auctions/statement.ts';
+export type {
+  ArriveOptions,
+  Barrier,
+  BarrierOptions,
+  BarrierPassage,
+  BarrierStatus,
+  LossRule,
+} from './protocols/coordination/barrier/barrier.ts';
 export type { Certificate } from './protocols/coordination/certificates/certificate.ts';
 export {
   type CertificateJson,
@@ -23,6 +60,7 @@ export {
   type LocalTrust,
   verifyCertificate,
 } from './protocols/coordination/certificates/verify.ts';
+export type { Coordination, CoordinationStatus, ReplicaHealth } from './protocols/coordination/coordination.ts';
 export type {
   CampaignOptions,
   Election,
@@ -41,6 +79,7 @@ export type {
   SemaphoreOptions,
 } from './protocols/coordination/grants/grants.ts';
 export { TokenGuard } from './protocols/coordination/grants/token-guard.ts';
+export type { OrderingOptions, ReadConsistency } from './protocols/coordination/ordering.ts';
 export { type CertifiedDecision, verifyDecision } from './protocols/coordination/proposals/decisions.ts';
 export type {
   Ballot,
@@ -62,6 +101,13 @@ export type {
   StateMachineDefinition,
   StateMachineOptions,
 } from './protocols/coordination/state-machines/state-machines.ts';
+export type {
+  ValidatorChange,
+  ValidatorChangeOptions,
+  ValidatorHealth,
+  ValidatorSet,
+  Validators,
+} from './protocols/coordination/validators.ts';
 export type {
   Accusation,
   Member,
@@ -101,6 +147,7 @@ export type {
   BatchOperation,
   BatchResult,
   LostEvent,
+  RegisterOptions,
   Registration,
   Registry,
   RegistryEvent,

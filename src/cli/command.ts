@@ -67,8 +67,8 @@ export function askingNode(command: Command): Command {
 }
 
 /** As `askingNode`, for what waits for an agreement. */
-export function agreeing(command: Command): Command {
-  return askingNode(command).option('--timeout <ms>', 'wait so long at most');
+export function agreeing(command: Command, fallback = '10000'): Command {
+  return askingNode(command).option('--timeout <ms>', `wait so long at most (default ${fallback})`);
 }
 
 /** `a,b,c` typed as an option; blanks around names do not count. Throws `INVALID_ARGUMENT` for an empty name. */

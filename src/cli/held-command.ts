@@ -40,6 +40,11 @@ export class HeldCommand {
     });
   }
 
+  /** SIGTERM: it may take its time. */
+  ask(): void {
+    this.#signal('SIGTERM');
+  }
+
   /** SIGTERM, and SIGKILL if that does not help within this time. */
   end(killAfterMs: number): void {
     if (this.#ending) return;

@@ -91,7 +91,7 @@ export function registerAuction(program: Command, context: CommandContext): void
         ask(context, options, 'auction.show', { id }, (answer) => describeState(answer as unknown as State)),
       ),
     );
-  agreeing(auction.command('result'))
+  agreeing(auction.command('result'), 'until it is over')
     .argument('<id>')
     .description('wait for the end and print who won; exit code 7 when nothing was sold')
     .option('--certificate <file>', "write the result with its proof there, for 'quorate verify'")

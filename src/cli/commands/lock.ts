@@ -96,7 +96,7 @@ async function hold(
     const held = await acquire(client, wanted, context.interrupted);
     if (held === undefined) return exitCodes.interrupted;
     const child = new HeldCommand(program, args, { QUORATE_TOKEN: String(held.token), QUORATE_LOCK: name });
-    const onInterrupt = (): void => child.end(killAfterMs);
+    const onInterrupt = (): void => child.ask();
     context.interrupted.addEventListener('abort', onInterrupt, { once: true });
     if (context.interrupted.aborted) onInterrupt();
     try {

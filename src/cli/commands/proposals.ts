@@ -75,7 +75,7 @@ export function registerProposals(program: Command, context: CommandContext): vo
         (id, vote, options) => cast(context, id, vote, options),
       ),
     );
-  agreeing(program.command('proposals'))
+  agreeing(program.command('proposals'), '0')
     .argument('[id]', 'the decision on this one (with --timeout: wait for it)')
     .description('open proposals, or the decision on one')
     .option('--agent <id>', 'only those that this agent may vote on')

@@ -21,7 +21,7 @@ interface StatusOptions extends CommonOptions {
 }
 
 export function registerStatus(program: Command, context: CommandContext): void {
-  agreeing(program.command('status'))
+  agreeing(program.command('status'), '1000')
     .description('one screen: node, mesh, lag, validators')
     .action(
       runAction(

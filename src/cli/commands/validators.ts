@@ -34,8 +34,8 @@ interface ValidatorsOptions extends CommonOptions {
 
 export function registerValidators(program: Command, context: CommandContext): void {
   const validators = program.command('validators').description('who decides, and how they are');
-  agreeing(validators.command('list', { isDefault: true }))
-    .description('the group, and view, sequence and lag of each validator (--timeout: default 1000)')
+  agreeing(validators.command('list', { isDefault: true }), '1000')
+    .description('the group, and view, sequence and lag of each validator')
     .action(
       runAction(
         context,
