@@ -222,4 +222,12 @@ export class Attacker {
 }
 
 /** What honest nodes may open towards a member. */
-const quorateProtocols = ['/quorate/sync/1', '/quorate/call/1', '/quorate/bulk/1', '/quorate/stream/1'];
+const quorateProtocols = [
+  '/quorate/sync/1',
+  '/quorate/call/1',
+  '/quorate/bulk/1',
+  '/quorate/stream/1',
+  '/quorate/pbft/1',
+  '/quorate/coordination/1',
+  '/quorate/barrier/1',
+];

@@ -42,6 +42,11 @@ export class HonestMesh {
     return honest;
   }
 
+  /** Nodes are added one by one, each with options of its own. */
+  static empty(name: string): HonestMesh {
+    return new HonestMesh(name);
+  }
+
   async add(options: MeshOptions = {}): Promise<HonestNode> {
     const refused: HonestNode['refused'] = [];
     const quarantined: NodeId[] = [];
