@@ -202,6 +202,16 @@ export class Besieger {
     return (await this.order(encoded)).map(answerOf);
   }
 
+  /** The place of a request that is made by hand, after the last one. */
+  place(ahead: number): { readonly session: number; readonly number: number } {
+    return { session: this.#session, number: this.#number + ahead };
+  }
+
+  /** Sends it to all, and waits until f + 1 answer it alike. */
+  async settled(request: Request): Promise<void> {
+    await this.#settle(request);
+  }
+
   async #settle(request: Request): Promise<NonNullable<ReturnType<typeof decodeOutcome>>> {
     for (const node of this.mesh.validators) await this.say(node, request);
     const results = new Map<string, number>();
