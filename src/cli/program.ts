@@ -59,6 +59,7 @@ export async function runCli(args: readonly string[], terminal: Terminal, interr
   const program = new Command('quorate')
     .description('Agents that find each other, share state and agree, with no server.')
     .version(packageVersion())
+    .enablePositionalOptions() // What follows a command's name is that command's, also `--json` after `lock inspect`.
     .showHelpAfterError('(add --help for what there is)')
     .addHelpText('after', exitCodesHelp)
     .exitOverride()
