@@ -4,6 +4,7 @@
  */
 import { QuorateError } from '../../errors.ts';
 import type { Value } from '../../value.ts';
+import { keepAlive } from './keep-alive.ts';
 import type { CoordinationTools } from './tools.ts';
 
 /** How often one that waits reads although nothing was heard, milliseconds. Rare: it only mends lost events. */
@@ -33,9 +34,11 @@ export function waitUntil<T>(tools: CoordinationTools, wait: Wait<T>): Promise<T
     let reading = false;
     let again = false;
 
+    const letGo = keepAlive();
     const end = (settle: () => void): void => {
       if (over.signal.aborted) return;
       over.abort();
+      letGo();
       unsubscribe();
       deadline?.cancel();
       reread.cancel();

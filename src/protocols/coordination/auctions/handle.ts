@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { Value } from '../../../value.ts';
 import type { Certificate } from '../certificates/certificate.ts';
+import { keepAlive } from '../keep-alive.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';
 import { answered, publicTerms, stateFrom, submitSurely, viewFrom } from './answers.ts';
@@ -18,7 +19,6 @@ import type {
 import { type AuctionView, resultSchema } from './book.ts';
 import { topics } from './commands.ts';
 import { followAuction } from './follower.ts';
-import { keepAlive } from './keep-alive.ts';
 import type { Revealer } from './revealer.ts';
 import { commitmentOf, sealBid } from './sealing.ts';
 import { agentSchema, amountSchema, longestMs } from './terms.ts';

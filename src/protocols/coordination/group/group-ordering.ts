@@ -16,14 +16,14 @@ import type { WriteAheadLog } from '../../pbft/driver/write-ahead-log.ts';
 import type { ReplicaEvent } from '../../pbft/effects.ts';
 import { decodeMessage, encodeMessage } from '../../pbft/encoding.ts';
 import { type Group, isValidator, weakQuorumOf } from '../../pbft/group.ts';
-import { messageNumbers } from '../../pbft/messages.ts';
+import { type CatchUp, type CheckpointProof, messageNumbers } from '../../pbft/messages.ts';
 import { createReplica } from '../../pbft/state.ts';
 import type { Certificate } from '../certificates/certificate.ts';
 import { statementBytes } from '../certificates/statement.ts';
 import { verifyCertificate } from '../certificates/verify.ts';
 import { type CoordinationMachine, orderedRead } from '../machine/machine.ts';
 import type { Ordering, OrderingOptions, ReadConsistency, Subscriber } from '../ordering.ts';
-import { defineGroup, encodeDefinition, type GroupDefinition } from './definition.ts';
+import { defineGroup, encodeDefinition, type GroupDefinition, maxDefinitionBytes } from './definition.ts';
 import { EventFeed } from './event-feed.ts';
 import { decodeGroupFrame, encodeGroupFrame, type GroupFrame, groupProtocol, maxGroupFrameBytes } from './frames.ts';
 import { InboundBudget } from './inbound-budget.ts';
@@ -100,6 +100,9 @@ const violations: ReadonlySet<string> = new Set([
   'bad-signature',
 ]);
 
+/** A request signed for another group counts as this many more, so that a flood of them gets a check of signatures now and then. */
+const foreignRequestCost = 100;
+
 export class GroupOrdering implements Ordering {
   readonly #parts: GroupOrderingParts;
   readonly #verifier: SignatureVerifier;
@@ -118,8 +121,9 @@ export class GroupOrdering implements Ordering {
   #validator: Validator | undefined;
   #log: WriteAheadLog | undefined;
   #startingValidator: Promise<void> | undefined;
-  /** The last proof that led to other validators, for those who ask. */
+  /** The way to the present validators, for those who ask; and its parts, by the epochs they lead to. */
   #catchUp: Uint8Array | undefined;
+  readonly #changes = new Map<number, CheckpointProof>();
   #failure: QuorateError | undefined;
   readonly #unsubscribe: (() => void)[] = [];
   readonly refused = new Map<string, number>();
@@ -354,8 +358,14 @@ export class GroupOrdering implements Ordering {
     if (isValidator(founders, this.self)) this.#startValidator(definition);
   }
 
-  #onGroup(group: Group, proof: Uint8Array): void {
-    this.#catchUp = proof;
+  #onGroup(group: Group, { epochs, checkpoint }: CatchUp): void {
+    // Told on is one proof for each change since the founders, whatever else came along, so that it serves everybody and nobody can swell it.
+    for (const proof of [...epochs, checkpoint]) {
+      const { epoch } = proof.head.group;
+      if (epoch > proof.epoch && !this.#changes.has(epoch)) this.#changes.set(epoch, proof);
+    }
+    const changes = [...this.#changes.values()].sort((a, b) => a.epoch - b.epoch);
+    this.#catchUp = encodeMessage({ type: 'catchUp', epochs: changes, checkpoint });
     this.#events?.useGroup(group);
     this.#parts.onEvent({ kind: 'group', group });
     if (isValidator(group, this.self) && this.#definition !== undefined) this.#startValidator(this.#definition);
@@ -383,7 +393,7 @@ export class GroupOrdering implements Ordering {
       clock,
       verifier: this.#verifier,
       send: (to, bytes) => this.#messages.send(to, bytes),
-      tell: (to, frame) => this.#frames.send(to, encodeGroupFrame(frame)),
+      tell: (to, frame) => this.#tell(to, frame),
       submit: (command) => this.submit(command),
       onRefused: (from, verdict) => this.#onRefused(from, verdict),
       onFailed: (error) => this.#onFailed(error),
@@ -517,7 +527,7 @@ export class GroupOrdering implements Ordering {
         if (frame.definition !== undefined && this.#definition === undefined) {
           if (!this.#learning.hear(from, frame.definition)) this.#count('coordination: another group');
         }
-        if (frame.catchUp !== undefined) this.#client?.receive(from, frame.catchUp);
+        if (frame.catchUp !== undefined && this.#isOurs(frame.definition)) this.#client?.receive(from, frame.catchUp);
         break;
       case 'certified':
         this.#certificates.answer(from, frame.id, frame);
@@ -535,19 +545,41 @@ export class GroupOrdering implements Ordering {
     }
   }
 
+  /** The way to the validators of another group proves nothing here, and whoever tells it need not lie: this node may have been told the wrong one. */
+  #isOurs(definition: Uint8Array | undefined): boolean {
+    if (this.#definition === undefined || definition === undefined) return true;
+    return equal(encodeDefinition(this.#definition), definition);
+  }
+
   #tellGroup(peer: NodeId): void {
-    const catchUp = this.#validator?.catchUp() ?? this.#catchUp;
+    const way = this.#validator?.catchUp() ?? this.#catchUp;
+    // A longer one is asked for by the agreement protocol, once the group is known.
+    const catchUp = way !== undefined && way.length <= maxGroupFrameBytes - 2 * maxDefinitionBytes ? way : undefined;
     const definition = this.#definition === undefined ? undefined : encodeDefinition(this.#definition);
     const frame: GroupFrame = {
       type: 'group',
       ...(definition === undefined ? {} : { definition }),
       ...(catchUp === undefined ? {} : { catchUp }),
     };
-    this.#frames.send(peer, encodeGroupFrame(frame));
+    this.#tell(peer, frame);
+  }
+
+  /** What does not fit a frame (a way from the founders over very many changes of validators) is not sent; who asked finds it missing. */
+  #tell(to: NodeId, frame: GroupFrame): void {
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeGroupFrame(frame);
+    } catch (error) {
+      if (!(error instanceof QuorateError)) throw error;
+      this.#count('coordination: too large to send');
+      return;
+    }
+    this.#frames.send(to, bytes);
   }
 
   #onRefused(from: NodeId, verdict: string): void {
     this.#count(`agreement: ${verdict}`);
+    if (verdict === 'foreign-request') this.#budget.charge(from, messageNumbers.request, foreignRequestCost);
     if (violations.has(verdict) && from !== this.self) this.#parts.onMisbehaviour(from, `agreement: ${verdict}`);
   }
 

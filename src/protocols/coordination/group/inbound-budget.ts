@@ -63,6 +63,12 @@ export class InboundBudget {
     return this.#allows(peer, `${number}`, messageRates.get(number));
   }
 
+  /** The peer's last message of this number was worth nothing, and counts for many. */
+  charge(peer: NodeId, number: number, more: number): void {
+    const bucket = this.#buckets.get(`${number}/${peer}`);
+    if (bucket !== undefined) bucket.left = Math.max(0, bucket.left - more);
+  }
+
   allowsFrame(peer: NodeId, type: GroupFrame['type']): boolean {
     return this.#allows(peer, type, frameRates.get(type));
   }

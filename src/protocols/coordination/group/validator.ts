@@ -37,7 +37,7 @@ export interface ValidatorParts {
   /** Orders a command of this node's own. */
   readonly submit: (command: Uint8Array) => Promise<unknown>;
   readonly onEvent: (event: ReplicaEvent) => void;
-  readonly onRefused: (from: NodeId, verdict: Verdict | 'overloaded') => void;
+  readonly onRefused: (from: NodeId, verdict: Verdict | 'overloaded' | 'foreign-request') => void;
   readonly onFailed: (error: QuorateError) => void;
 }
 

@@ -4,7 +4,7 @@ import { encodeValue } from '../../../codec.ts';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
 import { isNodeId } from '../../../node-id.ts';
 import type { AgentId, Value } from '../../../value.ts';
-import { keepAlive } from '../auctions/keep-alive.ts';
+import { keepAlive } from '../keep-alive.ts';
 import { maxNameLength, maxValueBytes } from '../machine/limits.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';

@@ -1,5 +1,5 @@
 /**
- * Timers of `Clock` let the process end. That is right for what goes on in the background, but who awaits the end of an auction in a mesh of one
+ * Timers of `Clock` let the process end. That is right for what goes on in the background, but who awaits a lock or the end of an auction in a mesh of one
  * process, with no socket open, must see it.
  */
 
