@@ -13,7 +13,7 @@ import type { Reply, WorkerProcess } from './worker-process.ts';
 
 /** What certainly was not executed and never will be. */
 const notRun: ReadonlySet<string> = new Set(['NO_QUORUM', 'NO_VALIDATORS', 'REJECTED']);
-const leasesMs = [2_000, 3_000, 4_000] as const;
+const leasesMs = [3_000, 4_000, 5_000] as const;
 /** For a lock, which others hold; not above the deadline of other operations. */
 const patienceMs = 2_500;
 
@@ -193,19 +193,32 @@ class LockThread extends Thread {
     const leaseMs = this.pick(leasesMs);
     const wait = this.rng.float() < 0.6;
     const invocation = this.#invoke(name, { type: 'acquire', owner: this.worker.id, leaseMs });
+    // Who is refused is told who holds it: that is what the refusal says.
+    const told = this.#invoke(name, { type: 'holder' }, ' told');
+    let heard = false;
     await this.ask({ do: 'lock', name, leaseMs, wait, timeoutMs: patienceMs }, invocation, {
+      // It may have been granted to who then could not confirm it, and be withdrawn.
+      certain: false,
       ok: ({ token }) => {
         this.#held = { name, token };
         invocation.ok({ type: 'acquire', granted: true, token });
       },
-      refused: (code) => {
+      refused: (code, data) => {
         if (code !== 'TIMED_OUT') return false;
-        // Who waited may have been granted it at the last moment, and have given it back.
-        if (wait) invocation.info();
-        else invocation.ok({ type: 'acquire', granted: false });
+        const { holder, token } = data;
+        if (wait) {
+          // Who waited may have been granted it at the last moment, and have given it back. Who held it was heard at any time of the wait.
+          invocation.info();
+        } else {
+          invocation.failed();
+        }
+        if (typeof holder !== 'string' || typeof token !== 'number') return true;
+        heard = true;
+        told.ok({ type: 'holder', owner: holder, token });
         return true;
       },
     });
+    if (!heard) told.failed();
   }
 
   #isHeld(held: { readonly name: string; readonly token: number }): Promise<void> {
@@ -242,8 +255,12 @@ class LockThread extends Thread {
     });
   }
 
-  #invoke(name: string, input: Parameters<RunRecord['locks']['recorder']['invoke']>[2]): Invocation<LockOutput> {
-    return this.workload.record.locks.recorder.invoke(this.name, name, input);
+  #invoke(
+    name: string,
+    input: Parameters<RunRecord['locks']['recorder']['invoke']>[2],
+    aspect = '',
+  ): Invocation<LockOutput> {
+    return this.workload.record.locks.recorder.invoke(`${this.name}${aspect}`, name, input);
   }
 }
 

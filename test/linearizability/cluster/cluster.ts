@@ -13,8 +13,6 @@ export const validatorCount = 4;
 const operationMs = 3_000;
 /** After a fault is over, all validators keep up again within this time, or something is stuck. */
 const recoveryMs = 120_000;
-/** Batches that a validator may be behind in a running group and still count as keeping up. */
-const keepingUp = 300;
 
 interface Validator {
   readonly dataDir: string;
@@ -111,14 +109,28 @@ export class Cluster {
     await Promise.all([...tell(one, other), ...tell(other, one)]);
   }
 
-  /** Resolves, with the time it took, when all validators answer and keep up. */
+  /** Resolves, with the time it took, when a command of now is decided, and all validators have executed it. */
   async recovered(): Promise<number> {
-    return this.#until('keep up', (executed) => Math.max(...executed) - Math.min(...executed) <= keepingUp);
+    const startedAt = machineNow();
+    await this.#until('decide anything', async () => {
+      const reply = await this.observer.ask({ do: 'set', key: 'probe', value: String(startedAt) });
+      return { reached: typeof reply === 'object' && reply.ok, said: reply };
+    });
+    let decided: number | undefined;
+    await this.#until('keep up', async () => {
+      const { executed, said } = await this.#executed();
+      decided ??= executed === undefined ? undefined : Math.max(...executed);
+      return { reached: decided !== undefined && executed?.every((one) => one >= decided!) === true, said };
+    });
+    return machineNow() - startedAt;
   }
 
   /** Resolves when all validators have executed the same; only when nobody asks anything any more. */
-  async agreed(): Promise<number> {
-    return this.#until('have executed the same', (executed) => new Set(executed).size === 1);
+  async agreed(): Promise<void> {
+    await this.#until('execute the same', async () => {
+      const { executed, said } = await this.#executed();
+      return { reached: executed !== undefined && new Set(executed).size === 1, said };
+    });
   }
 
   async stop(): Promise<void> {
@@ -126,21 +138,26 @@ export class Cluster {
     await Promise.all(workers.map((worker) => worker?.kill()));
   }
 
-  async #until(what: string, reached: (executed: readonly number[]) => boolean): Promise<number> {
+  async #until(what: string, attempt: () => Promise<{ reached: boolean; said: unknown }>): Promise<void> {
     const startedAt = machineNow();
-    let last: unknown = 'nothing';
-    while (machineNow() - startedAt < recoveryMs) {
-      const reply = await this.observer.ask({ do: 'health' });
-      last = reply;
-      if (typeof reply === 'object' && reply.ok) {
-        const executed = reply.value.filter((sequence) => sequence !== null);
-        if (executed.length === validatorCount && reached(executed)) return machineNow() - startedAt;
+    for (;;) {
+      const { reached, said } = await attempt();
+      if (reached) return;
+      if (machineNow() - startedAt > recoveryMs) {
+        const last = JSON.stringify(said);
+        throw new Error(
+          `Within ${recoveryMs} ms without a fault the validators do not ${what}; the last word: ${last}`,
+        );
       }
       await delay(100);
     }
-    throw new Error(
-      `The validators do not ${what} within ${recoveryMs} ms without a fault; they say: ${JSON.stringify(last)}`,
-    );
+  }
+
+  /** What each validator has executed; undefined unless all of them say. */
+  async #executed(): Promise<{ readonly executed: readonly number[] | undefined; readonly said: unknown }> {
+    const said = await this.observer.ask({ do: 'health' });
+    const executed = typeof said === 'object' && said.ok ? said.value.filter((sequence) => sequence !== null) : [];
+    return { executed: executed.length === validatorCount ? executed : undefined, said };
   }
 
   #nextName(): string {

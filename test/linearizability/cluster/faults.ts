@@ -18,7 +18,7 @@ export type ValidatorFault =
   | 'set a clock wrong';
 export type ClientFault = 'kill client' | 'pause client' | 'cut client off';
 
-/** Leases are judged a tenth early; that covers validators whose clocks differ by less, and no lease of a run is below 2 s. */
+/** Leases are judged a tenth early; that covers validators whose clocks differ by less, and no lease of a run is below 3 s. */
 const clockOffsetMs = 80;
 
 const validatorFaults: readonly (readonly [ValidatorFault, number])[] = [

@@ -71,20 +71,23 @@ export async function run(options: RunOptions): Promise<RunReport> {
     const pauseMs = options.pauseMs ?? 40;
     const workload = { record, tally, ...newObjects(), pauseMs };
     await disturb(options, { cluster, rng, log, workload, failed: () => failures.length > 0 });
-    onProgress(`All validators have executed the same after ${seconds(await cluster.agreed())}.`);
+    await cluster.agreed();
+    onProgress(`${seconds(machineNow() - startedAt)}: all validators have executed the same.`);
     await readBack(cluster.observer, workload);
+    onProgress(`${seconds(machineNow() - startedAt)}: everything is read back.`);
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error));
   } finally {
     await cluster.stop();
   }
   for (const [what, message] of tally.surprises) fail(`unexpected outcome of ${what}: ${message}`);
-  const verdicts = judge(record);
+  // Before it is judged: a search may take long, and what it was about must not be lost.
+  await keep(join(directory, 'history.json'), { seed, faults, failures, record });
+  const verdicts = judge(record, (line) => onProgress(line));
   const lasting = durability(record, finalReader);
   const passed =
     failures.length === 0 && lasting.lost.length === 0 && verdicts.every(({ verdict }) => verdict === 'linearizable');
   const durationMs = machineNow() - startedAt;
-  if (!passed) await keep(join(directory, 'history.json'), { seed, faults, failures, record });
   return { seed, durationMs, tally, faults, verdicts, durability: lasting, failures, passed };
 }
 

@@ -19,28 +19,36 @@ export interface ModelVerdict {
   readonly explanations: readonly string[];
 }
 
-/** The margin of a holder (a tenth of 4 s), two clocks wrong by 80 ms in opposite directions, and rounding. */
-const slackMs = 600;
+/** The margin of a holder (a tenth of 5 s), two clocks wrong by 80 ms in opposite directions, and rounding. */
+const slackMs = 700;
 /** When the usual budget does not do: some minutes and gigabytes for one object at worst. */
 const largeBudget = { maxSteps: defaultBudget.maxSteps * 10, maxConfigurations: defaultBudget.maxConfigurations * 8 };
 
-export function judge(record: RunRecord): ModelVerdict[] {
+/** `onSlow` hears of searches that need more than usual. */
+export function judge(record: RunRecord, onSlow: (line: string) => void = () => undefined): ModelVerdict[] {
   return [
-    judgeOne(registerModel({ versions: 'rising' }), record.registerHistory()),
-    judgeOne(lockModel({ slackMs }), record.lockHistory()),
-    judgeOne(nameModel(), record.nameHistory()),
+    judgeOne(registerModel({ versions: 'rising' }), record.registerHistory(), onSlow),
+    judgeOne(lockModel({ slackMs }), record.lockHistory(), onSlow),
+    judgeOne(nameModel(), record.nameHistory(), onSlow),
   ];
 }
 
 function judgeOne<State, Input, Output>(
   model: Model<State, Input, Output>,
   history: History<Input, Output>,
+  onSlow: (line: string) => void,
 ): ModelVerdict {
   const report = checkHistory(model, history);
   const explanations: string[] = [];
   let undecided = 0;
   for (const { key, operations, verdict } of report.keys) {
-    const last = verdict.kind === 'undecided' ? checkHistory(model, operations, largeBudget).keys[0]?.verdict : verdict;
+    let last: typeof verdict | undefined = verdict;
+    if (last.kind === 'undecided') {
+      onSlow(
+        `${model.name} ${key}, ${operations.length} operations: the usual budget does not do, trying a larger one.`,
+      );
+      last = checkHistory(model, operations, largeBudget).keys[0]?.verdict;
+    }
     if (last?.kind === 'undecided') undecided += 1;
     if (last?.kind !== 'violation') continue;
     const contradiction = minimise(model, operations);
