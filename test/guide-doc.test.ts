@@ -72,7 +72,19 @@ async function stop({ child }: Program): Promise<void> {
 }
 
 describe('docs/guide.md', () => {
-  test.each(['hello.ts', 'counter.ts', 'choose.ts'])('%s prints what the guide says', async (name) => {
+  test.each([
+    'hello.ts',
+    'counter.ts',
+    'choose.ts',
+    'lock.ts',
+    'leader.ts',
+    'shared.ts',
+    'together.ts',
+    'decide.ts',
+    'auction.ts',
+    'accounts.ts',
+    'group.ts',
+  ])('%s prints what the guide says', async (name) => {
     expect(await run(name).rest()).toBe(printed.get(name));
   });
 
@@ -101,7 +113,23 @@ describe('docs/guide.md', () => {
 
   test('no program of the guide is left out', () => {
     expect([...programs.keys()].sort()).toEqual(
-      ['choose.ts', 'client.ts', 'counter.ts', 'hello.ts', 'node.ts', 'watch.ts', 'worker.ts'].sort(),
+      [
+        'choose.ts',
+        'client.ts',
+        'counter.ts',
+        'hello.ts',
+        'node.ts',
+        'watch.ts',
+        'worker.ts',
+        'lock.ts',
+        'leader.ts',
+        'shared.ts',
+        'together.ts',
+        'decide.ts',
+        'auction.ts',
+        'accounts.ts',
+        'group.ts',
+      ].sort(),
     );
   });
 });
