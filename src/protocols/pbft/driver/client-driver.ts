@@ -9,7 +9,7 @@ import { type ClientState, createClient, stepClient } from '../client.ts';
 import type { ClientInput, ClientOptions, CommandOutcome } from '../client-contract.ts';
 import { encodeMessage } from '../encoding.ts';
 import { type Group, quorumOf, weakQuorumOf } from '../group.ts';
-import type { Message } from '../messages.ts';
+import type { CatchUp, Message } from '../messages.ts';
 import { type Accepted, inspect, type SignatureClaim, type ValidationContext, type Verdict } from '../validate.ts';
 import { Alarm } from './alarm.ts';
 import type { SignatureVerifier } from './verifier.ts';
@@ -23,8 +23,8 @@ export interface ClientDriverParts {
   readonly verifier: SignatureVerifier;
   readonly send: (to: NodeId, bytes: Uint8Array) => void;
   readonly onRefused: (from: NodeId, verdict: Verdict) => void;
-  /** Other validators rule from now on; `proof` is the encoded `catchUp` that shows it. */
-  readonly onGroup: (group: Group, proof: Uint8Array) => void;
+  /** Other validators rule from now on; `proof` shows it to whoever knew the group before. */
+  readonly onGroup: (group: Group, proof: CatchUp) => void;
   readonly options?: Partial<ClientOptions>;
 }
 
@@ -118,12 +118,12 @@ export class ClientDriver {
     const { message } = accepted;
     if (message.type !== 'catchUp') this.#feed({ type: 'message', accepted });
     else if (message.checkpoint.head.group.epoch > this.#state.group.epoch) {
-      void this.#learn(from, accepted, claims, bytes.slice());
+      void this.#learn(from, accepted, message, claims);
     }
   }
 
   /** A way of many epochs has many signatures; they are checked in the pool. */
-  async #learn(from: NodeId, accepted: Accepted, claims: readonly SignatureClaim[], proof: Uint8Array): Promise<void> {
+  async #learn(from: NodeId, accepted: Accepted, proof: CatchUp, claims: readonly SignatureClaim[]): Promise<void> {
     const good = await this.#parts.verifier.verifyAll(claims);
     if (this.#stopped) return;
     if (!good) {

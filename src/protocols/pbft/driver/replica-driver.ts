@@ -29,7 +29,7 @@ export interface ReplicaDriverParts {
   readonly send: (to: NodeId, bytes: Uint8Array) => void;
   /** Something happened, and is as durable as it will be. */
   readonly onEvent: (event: ReplicaEvent) => void;
-  readonly onRefused: (from: NodeId, verdict: Verdict | 'overloaded') => void;
+  readonly onRefused: (from: NodeId, verdict: Verdict | 'overloaded' | 'foreign-request') => void;
   /** The replica has stopped for good. Called once. */
   readonly onFailed: (error: QuorateError) => void;
 }
@@ -64,6 +64,9 @@ interface Gated {
   readonly needs: number;
   readonly run: () => void;
 }
+
+/** Badly signed, it is most likely meant for another group, which somebody named to a client that could not know better. Nobody else can make it say so. */
+const isOwnRequest = (from: NodeId, message: Message): boolean => message.type === 'request' && message.client === from;
 
 export class ReplicaDriver {
   readonly #parts: ReplicaDriverParts;
@@ -164,7 +167,7 @@ export class ReplicaDriver {
     if (!isNeeded(this.#state, accepted.message)) return;
     if (claims.length > maxOnThread) void this.#admitLater(from, accepted, claims);
     else if (claims.every((claim) => this.#parts.verifier.verify(claim))) this.#feed({ type: 'message', accepted });
-    else this.#parts.onRefused(from, 'bad-signature');
+    else this.#parts.onRefused(from, isOwnRequest(from, accepted.message) ? 'foreign-request' : 'bad-signature');
   }
 
   /**
