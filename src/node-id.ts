@@ -7,8 +7,12 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { base58btc } from 'multiformats/bases/base58';
 
 declare const nodeIdBrand: unique symbol;
+/** What makes a checked id out of a string; declarations name it. */
+export interface NodeIdBrand {
+  readonly [nodeIdBrand]: true;
+}
 /** The name of a node: `12D3KooW…`, derived from its public key. */
-export type NodeId = string & { readonly [nodeIdBrand]: true };
+export type NodeId = string & NodeIdBrand;
 
 /** Identity multihash, 36 bytes long; protobuf: key type 1 (Ed25519), then 32 bytes of key. */
 const prefix = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20);

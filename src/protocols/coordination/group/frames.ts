@@ -10,7 +10,7 @@ import { maxDefinitionBytes } from './definition.ts';
 export const groupProtocol = '/quorate/coordination/1';
 /** An event or statement with its head, or the way to the present validators. */
 export const maxGroupFrameBytes = 1 << 20;
-export const maxTopicLength = 1_024;
+const maxTopicLength = 1_024;
 
 const bytes = (most: number) =>
   v.custom<Uint8Array>(
