@@ -80,6 +80,13 @@ describe('a lock held through the control socket', () => {
     await expect(wrong).rejects.toThrow(coded('INVALID_ARGUMENT'));
   });
 
+  it('ends its request with the reason when it is lost', async () => {
+    const { stream } = await hold(client, 'x');
+    const ended = stream.next();
+    await mesh.stop();
+    await expect(ended).rejects.toThrow(coded('GRANT_LOST'));
+  });
+
   it('is given back when the socket is closed by the node', async () => {
     const { stream } = await hold(client, 'x');
     const ended = stream.next();
