@@ -44,7 +44,17 @@ if (report.passed && !values.keep) await rm(directory, { recursive: true, force:
 else console.log(`Histories, logs and data directories are in ${directory}.`);
 process.exit(report.passed ? 0 : 1);
 
-function print({ seed, durationMs, tally, faults, verdicts, durability, failures, passed }: RunReport): void {
+function print({
+  seed,
+  startedAt,
+  durationMs,
+  tally,
+  faults,
+  verdicts,
+  durability,
+  failures,
+  passed,
+}: RunReport): void {
   console.log(`\n${tally.total} operations in ${(durationMs / 1_000).toFixed(0)} s`);
   for (const [operation, outcomes] of tally.outcomes) {
     console.log(
@@ -52,13 +62,17 @@ function print({ seed, durationMs, tally, faults, verdicts, durability, failures
     );
   }
   console.log(
-    `answered ${(tally.okShare * 100).toFixed(1)} %, longest time without any answer ${(tally.longestGapMs / 1_000).toFixed(1)} s`,
+    `answered ${(tally.okShare * 100).toFixed(1)} %, longest time without any answer ${(tally.longestGapMs / 1_000).toFixed(1)} s, until ${((tally.longestGapEndedAt - startedAt) / 1_000).toFixed(1)} s`,
   );
   console.log(`${faults.length} faults`);
   for (const [kind, all] of Map.groupBy(faults, (fault) => fault.kind)) {
-    const recoveries = all.flatMap(({ recoveryMs }) => (recoveryMs === undefined ? [] : [recoveryMs]));
+    const recoveries = all.flatMap(({ recovery }) => recovery ?? []);
+    const most = (of: 'decidedMs' | 'allMs'): string =>
+      `${(Math.max(...recoveries.map((one) => one[of])) / 1_000).toFixed(1)} s`;
     const worst =
-      recoveries.length === 0 ? '' : `, all keep up ${(Math.max(...recoveries) / 1_000).toFixed(1)} s later at most`;
+      recoveries.length === 0
+        ? ''
+        : `; at most ${most('decidedMs')} later decided again, ${most('allMs')} later all keep up`;
     console.log(`  ${kind}: ${all.length}${worst}`);
   }
   for (const { model, verdict, operations, unknown, objects, explanations } of verdicts) {

@@ -31,7 +31,8 @@ export const realClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   after(delayMs, fire) {
-    const timer = setTimeout(fire, delayMs);
+    // What was due while the process stood still has a negative delay; Node warns of those.
+    const timer = setTimeout(fire, Math.max(0, delayMs));
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },

@@ -21,6 +21,14 @@ interface Validator {
   worker: WorkerProcess | undefined;
 }
 
+/** How long after a fault, milliseconds. */
+export interface Recovery {
+  /** Until a command was decided. */
+  readonly decidedMs: number;
+  /** Until all validators had executed it, too. */
+  readonly allMs: number;
+}
+
 export interface ClusterEvents {
   /** Something that must not happen; the run has failed. */
   readonly onFailed: (message: string) => void;
@@ -109,20 +117,21 @@ export class Cluster {
     await Promise.all([...tell(one, other), ...tell(other, one)]);
   }
 
-  /** Resolves, with the time it took, when a command of now is decided, and all validators have executed it. */
-  async recovered(): Promise<number> {
+  /** Resolves when a command of now is decided, and all validators have executed it. */
+  async recovered(): Promise<Recovery> {
     const startedAt = machineNow();
     await this.#until('decide anything', async () => {
       const reply = await this.observer.ask({ do: 'set', key: 'probe', value: String(startedAt) });
       return { reached: typeof reply === 'object' && reply.ok, said: reply };
     });
+    const decidedAt = machineNow();
     let decided: number | undefined;
     await this.#until('keep up', async () => {
       const { executed, said } = await this.#executed();
       decided ??= executed === undefined ? undefined : Math.max(...executed);
       return { reached: decided !== undefined && executed?.every((one) => one >= decided!) === true, said };
     });
-    return machineNow() - startedAt;
+    return { decidedMs: decidedAt - startedAt, allMs: machineNow() - startedAt };
   }
 
   /** Resolves when all validators have executed the same; only when nobody asks anything any more. */

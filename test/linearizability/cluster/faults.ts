@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Rng } from '../../../src/clock.ts';
-import { type Cluster, validatorCount } from './cluster.ts';
+import { type Cluster, type Recovery, validatorCount } from './cluster.ts';
 import { machineNow } from './record.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
@@ -40,8 +40,8 @@ export interface FaultLog {
   readonly kind: string;
   readonly at: number;
   readonly detail: string;
-  /** From the end of the fault until all validators kept up. */
-  readonly recoveryMs?: number;
+  /** After the end of the fault. */
+  readonly recovery?: Recovery;
 }
 
 export interface FaultParts {
@@ -61,7 +61,7 @@ export async function disturbValidators(parts: FaultParts, plan?: readonly Valid
     const kind = plan?.[number] ?? weighted(validatorFaults, rng);
     const at = machineNow();
     const detail = await injectIntoValidators(kind, cluster, rng);
-    log({ kind, at, detail, recoveryMs: await cluster.recovered() });
+    log({ kind, at, detail, recovery: await cluster.recovered() });
   }
 }
 

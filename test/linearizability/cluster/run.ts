@@ -30,6 +30,8 @@ export interface RunOptions {
 
 export interface RunReport {
   readonly seed: number;
+  /** On the machine's clock. */
+  readonly startedAt: number;
   readonly durationMs: number;
   readonly tally: Tally;
   readonly faults: readonly FaultLog[];
@@ -65,8 +67,12 @@ export async function run(options: RunOptions): Promise<RunReport> {
     onProgress(`The mesh runs after ${seconds(machineNow() - startedAt)}.`);
     const log = (fault: FaultLog): void => {
       faults.push(fault);
-      const recovery = fault.recoveryMs === undefined ? '' : `; all keep up ${seconds(fault.recoveryMs)} later`;
-      onProgress(`${seconds(fault.at - startedAt)}: ${fault.kind}, ${fault.detail}${recovery}`);
+      const { recovery } = fault;
+      const after =
+        recovery === undefined
+          ? ''
+          : `; decided again ${seconds(recovery.decidedMs)} later, all keep up ${seconds(recovery.allMs)} later`;
+      onProgress(`${seconds(fault.at - startedAt)}: ${fault.kind}, ${fault.detail}${after}`);
     };
     const pauseMs = options.pauseMs ?? 40;
     const workload = { record, tally, ...newObjects(), pauseMs };
@@ -88,7 +94,7 @@ export async function run(options: RunOptions): Promise<RunReport> {
   const passed =
     failures.length === 0 && lasting.lost.length === 0 && verdicts.every(({ verdict }) => verdict === 'linearizable');
   const durationMs = machineNow() - startedAt;
-  return { seed, durationMs, tally, faults, verdicts, durability: lasting, failures, passed };
+  return { seed, startedAt, durationMs, tally, faults, verdicts, durability: lasting, failures, passed };
 }
 
 interface Disturbed {

@@ -23,6 +23,7 @@ export class Tally {
   #ok = 0;
   #lastOkAt: number | undefined;
   #longestGapMs = 0;
+  #longestGapEndedAt = 0;
 
   add(operation: string, outcome: string, message = ''): void {
     const counts = this.outcomes.get(operation) ?? new Map<string, number>();
@@ -32,7 +33,11 @@ export class Tally {
     if (outcome !== 'ok') return;
     this.#ok += 1;
     const now = machineNow();
-    this.#longestGapMs = Math.max(this.#longestGapMs, now - (this.#lastOkAt ?? now));
+    const gapMs = now - (this.#lastOkAt ?? now);
+    if (gapMs > this.#longestGapMs) {
+      this.#longestGapMs = gapMs;
+      this.#longestGapEndedAt = now;
+    }
     this.#lastOkAt = now;
   }
 
@@ -48,5 +53,10 @@ export class Tally {
   /** Between two answers, whichever client asked. */
   get longestGapMs(): number {
     return this.#longestGapMs;
+  }
+
+  /** On the machine's clock. */
+  get longestGapEndedAt(): number {
+    return this.#longestGapEndedAt;
   }
 }
