@@ -5,7 +5,7 @@
  * known, whatever is asked waits, and ends with `NO_VALIDATORS` at its deadline.
  */
 import type { Clock } from '../../../clock.ts';
-import { QuorateError } from '../../../errors.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { Identity } from '../../../identity.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { Network } from '../../../p2p/network.ts';
@@ -194,10 +194,8 @@ export class GroupOrdering implements Ordering {
       founders === undefined
         ? acceptable((await memory.load()) ?? new Uint8Array(0), meshName, options.pinned)
         : defineGroup(meshName, founders.validators, founders.f);
-    if (definition === undefined) {
-      for (const peer of network.peers()) this.#ask(peer);
-      return;
-    }
+    for (const peer of network.peers()) this.#ask(peer);
+    if (definition === undefined) return;
     if (founders !== undefined) await this.#remember(definition);
     this.#open(definition);
     await this.#startingValidator;
@@ -348,11 +346,7 @@ export class GroupOrdering implements Ordering {
       onRefused: (from, verdict) => this.#onRefused(from, verdict),
       onGroup: (group, proof) => this.#onGroup(group, proof),
     });
-    this.#events = new EventFeed(
-      founders,
-      (to, frame) => this.#frames.send(to, encodeGroupFrame(frame)),
-      onListenerError,
-    );
+    this.#events = new EventFeed(founders, (to, frame) => this.#tell(to, frame), onListenerError);
     this.#parts.onEvent({ kind: 'learned', definition });
     this.#tellKnown();
     if (isValidator(founders, this.self)) this.#startValidator(definition);
@@ -474,13 +468,26 @@ export class GroupOrdering implements Ordering {
 
   // The network.
 
+  /** Also when the group is known: perhaps none of the validators that this node knows of is one any more. */
   #ask(peer: NodeId): void {
-    if (this.#definition === undefined) this.#frames.send(peer, encodeGroupFrame({ type: 'which' }));
+    this.#tell(peer, { type: 'which' });
   }
 
   #tellAll(group: Group, frame: GroupFrame): void {
-    const bytes = encodeGroupFrame(frame);
-    for (const validator of group.validators) this.#frames.send(validator, bytes);
+    for (const validator of group.validators) this.#tell(validator, frame);
+  }
+
+  /** What is too large for a frame (the way over a thousand changes of many validators) is not told; whoever asked hears of it from another, or not. */
+  #tell(to: NodeId, frame: GroupFrame): void {
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeGroupFrame(frame);
+    } catch (error) {
+      if (!isQuorateError(error, 'PAYLOAD_TOO_LARGE')) throw error;
+      this.#count('coordination: too large to tell');
+      return;
+    }
+    this.#frames.send(to, bytes);
   }
 
   #onMessage(from: NodeId, bytes: Uint8Array): void {

@@ -91,3 +91,20 @@ describe('a group of validators', () => {
     expect(isQuorateError(failure, 'NO_VALIDATORS')).toBe(true);
   });
 });
+
+describe('a node that was away while all validators were replaced', () => {
+  test('hears from any peer who rules now, with proof', async () => {
+    const group = new GroupWorld({ seed: 6, reducers, validators: 1, f: 0, trustChanges: true });
+    const [founder] = await group.found();
+    const { world } = group;
+    const heir = await group.join(1);
+    await world.settled(add(heir, 3));
+    await world.settled((founder as GroupNode).ordering.reconfigure([heir.id], 0));
+    await world.until(() => heir.ordering.validator?.group.epoch === 1, 60_000);
+    await world.settled(add(heir, 4));
+    world.crash((founder as GroupNode).network);
+    // It was told of the founder only, who is gone.
+    const late = await group.join(2, { founders: { validators: group.founders, f: 0 } });
+    expect(await world.settled(value(late))).toEqual({ ok: true, value: 7 });
+  });
+});
