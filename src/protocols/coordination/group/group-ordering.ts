@@ -477,19 +477,6 @@ export class GroupOrdering implements Ordering {
     for (const validator of group.validators) this.#tell(validator, frame);
   }
 
-  /** What is too large for a frame (the way over a thousand changes of many validators) is not told; whoever asked hears of it from another, or not. */
-  #tell(to: NodeId, frame: GroupFrame): void {
-    let bytes: Uint8Array;
-    try {
-      bytes = encodeGroupFrame(frame);
-    } catch (error) {
-      if (!isQuorateError(error, 'PAYLOAD_TOO_LARGE')) throw error;
-      this.#count('coordination: too large to tell');
-      return;
-    }
-    this.#frames.send(to, bytes);
-  }
-
   #onMessage(from: NodeId, bytes: Uint8Array): void {
     const number = bytes[0] ?? 0;
     if (from !== this.self && !this.#budget.allowsMessage(from, number)) {
