@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +33,7 @@ export class ReplicaGroup {
     this.f = f;
     this.#profileTo = profileTo;
     process.once('exit', this.#onExit);
+    for (const signal of endingSignals) process.once(signal, exitBecauseOf);
   }
 
   /** Starts `count` validators in a new directory under `parent`. With `profileTo`, each writes a CPU profile there at its end. */
@@ -105,6 +107,7 @@ export class ReplicaGroup {
     await Promise.all(ended);
     this.#remove();
     process.off('exit', this.#onExit);
+    for (const signal of endingSignals) process.off(signal, exitBecauseOf);
   }
 
   #replica(id: string): Replica {
@@ -137,4 +140,11 @@ export class ReplicaGroup {
     // A process that is dying may still create a file.
     rmSync(this.#parent, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
+}
+
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Lets the 'exit' handlers above run, which a signal alone does not. */
+function exitBecauseOf(signal: NodeJS.Signals): void {
+  process.exit(128 + constants.signals[signal]);
 }
