@@ -53,6 +53,7 @@ export async function run(options: RunOptions): Promise<RunReport> {
   const tally = new Tally();
   const faults: FaultLog[] = [];
   const failures: string[] = [];
+  let isReadBack = false;
   const fail = (message: string): void => {
     failures.push(message);
     onProgress(`FAILED: ${message}`);
@@ -80,6 +81,7 @@ export async function run(options: RunOptions): Promise<RunReport> {
     await cluster.agreed();
     onProgress(`${seconds(machineNow() - startedAt)}: all validators have executed the same.`);
     await readBack(cluster.observer, workload);
+    isReadBack = true;
     onProgress(`${seconds(machineNow() - startedAt)}: everything is read back.`);
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error));
@@ -90,7 +92,8 @@ export async function run(options: RunOptions): Promise<RunReport> {
   // Before it is judged: a search may take long, and what it was about must not be lost.
   await keep(join(directory, 'history.json'), { seed, faults, failures, record });
   const verdicts = judge(record, (line) => onProgress(line));
-  const lasting = durability(record, finalReader);
+  // Without the last reads nothing is known of what lasts; the run has failed for the reason why there are none.
+  const lasting = isReadBack ? durability(record, finalReader) : { acknowledged: 0, lost: [] };
   const passed =
     failures.length === 0 && lasting.lost.length === 0 && verdicts.every(({ verdict }) => verdict === 'linearizable');
   const durationMs = machineNow() - startedAt;
