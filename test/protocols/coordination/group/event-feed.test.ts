@@ -102,3 +102,18 @@ test('channels that were lost and opened anew make a gap once too few had been l
   confirm('a');
   expect(heard).toEqual(['gap', 'gap']);
 });
+
+test('a liar that tells of thousands of events drowns out none that others tell', () => {
+  const { feed, subscribe, confirm, heard } = setUp();
+  subscribe('a');
+  confirm('a');
+  heard.length = 0;
+  const event = { type: 'event', topic: 'a', revision: 5, payload: Uint8Array.of(5) } as const;
+  feed.onFrame(validators[0]!, event);
+  for (let n = 0; n < 3_000; n++) {
+    feed.onFrame(validators[3]!, { type: 'event', topic: 'a', revision: 100 + n, payload: Uint8Array.of(1) });
+  }
+  expect(heard).toEqual([]);
+  feed.onFrame(validators[1]!, event);
+  expect(heard).toEqual(['event']);
+});
