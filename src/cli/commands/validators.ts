@@ -136,5 +136,5 @@ function describeChange(before: ValidatorSet, { state, validators, f, effectiveA
     return `${pc.green('decided')}: ${next}; in force after batch ${effectiveAfter}, which comes by itself.\n`;
   }
   const others = `${before.quorum} of the ${before.validators.length} validators must say the same`;
-  return `${pc.yellow('voted')} for ${next}. ${others}: repeat this command at the others.\n`;
+  return `${pc.yellow('voted')} for ${next}. ${others}: repeat this command at the others, unless they run with --trust-changes.\n`;
 }
