@@ -4,6 +4,9 @@ import { type Rng, seededRng } from '../../src/clock.ts';
 import { encodeValue } from '../../src/codec.ts';
 import { controlProtocol } from '../../src/p2p/detector/frames.ts';
 import { encodeHelloFrame, helloProtocol } from '../../src/p2p/handshake.ts';
+import { zoneProtocol } from '../../src/protocols/coordination/barrier/network-zone-link.ts';
+import { groupProtocol } from '../../src/protocols/coordination/group/frames.ts';
+import { pbftProtocol } from '../../src/protocols/coordination/group/group-ordering.ts';
 import { bulkProtocol, callProtocol, encodeRequest, streamProtocol } from '../../src/protocols/messaging/frames.ts';
 import { encodeSync, syncProtocol } from '../../src/protocols/replication/sync-wire.ts';
 import { pollUntil } from '../mesh/poll.ts';
@@ -166,10 +169,18 @@ describe('garbage', () => {
 
   it('on protocols that nobody asked for, and before the hello: nothing is answered', async () => {
     const victim = honest.node(0).id;
-    await expect(attacker.open(victim, '/quorate/pbft/1')).rejects.toThrow();
+    await expect(attacker.open(victim, '/quorate/gossip/9')).rejects.toThrow();
     const stranger = await Attacker.start({ mesh });
     await stranger.dial(honest.addresses[0] as string);
-    for (const protocol of [controlProtocol, syncProtocol, callProtocol, streamProtocol, ...gossipProtocols]) {
+    const coordination = [pbftProtocol, groupProtocol, zoneProtocol];
+    for (const protocol of [
+      controlProtocol,
+      syncProtocol,
+      callProtocol,
+      streamProtocol,
+      ...coordination,
+      ...gossipProtocols,
+    ]) {
       const stream = await stranger.open(victim, protocol).catch(() => undefined);
       stream?.frame(requestWith(encodeValue('hello?')));
     }
