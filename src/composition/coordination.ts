@@ -33,6 +33,7 @@ import { GroupValidators, LocalValidators } from '../protocols/coordination/vali
 import type { Membership } from '../protocols/membership/membership.ts';
 import { SignatureVerifier } from '../protocols/pbft/driver/verifier.ts';
 import { createMemoryLog, logName, openFileLog, type WriteAheadLog } from '../protocols/pbft/driver/write-ahead-log.ts';
+import { foundingGroup } from '../protocols/pbft/group.ts';
 import { maxFaulty } from '../protocols/pbft/quorum.ts';
 import type { ExclusiveNames } from '../protocols/registry/exclusive-names.ts';
 import type { AgentId } from '../value.ts';
@@ -100,7 +101,8 @@ export function localCoordination<Custom>(
     }),
   });
   void declare(tools, stateMachines(assembly));
-  const registryNames = new RegistryNames(parts.names, () => ({ local: identity.id }));
+  const alone = foundingGroup([identity.id], 0);
+  const registryNames = new RegistryNames(parts.names, () => ({ id: group, epoch: 0, groupAt: () => alone }));
   return { ...parts, ordering, registryNames };
 }
 
@@ -118,7 +120,7 @@ export function clusterCoordination<Custom>(
     readonly membership: Membership & { ensureConnected(peer: NodeId, signal?: AbortSignal): Promise<void> };
     readonly locate: Locate;
     readonly onMisbehaviour: (peer: NodeId, reason: string) => void;
-    /** The group is known from now on. */
+    /** The group, or a later set of validators, is known from now on. */
     readonly onKnown: () => void;
   },
 ): ClusterCoordination {
@@ -137,6 +139,7 @@ export function clusterCoordination<Custom>(
     makeMachine: () => createMachine(verify, machines),
     openLog: (definition) => openLog(assembly, definition),
     memory: groupMemory(options.dataDir),
+    validatedBefore: ({ id }) => hasValidated(options.dataDir, id),
     options: {
       founders: founders(assembly, identity.id),
       pinned: options.coordination.group,
@@ -147,7 +150,7 @@ export function clusterCoordination<Custom>(
     onListenerError: onError,
     log: (level, message, data) => options.logger[level](message, data),
     onEvent: (event) => {
-      if (event.kind === 'learned') onKnown();
+      if (event.kind === 'learned' || event.kind === 'group') onKnown();
       // Whenever it becomes one: this node may not be among the validators yet when its replica starts.
       const validates = ordering.group?.validators.includes(identity.id) === true;
       if (validates && (event.kind === 'validating' || event.kind === 'group')) {
@@ -176,9 +179,11 @@ export function clusterCoordination<Custom>(
   });
   const stopping = new AbortController();
   const promotion = promote(assembly, ordering, membership);
-  const registryNames = new RegistryNames(coordination.names, () =>
-    ordering.definition === undefined ? undefined : trustOf(ordering),
-  );
+  const registryNames = new RegistryNames(coordination.names, () => {
+    const { definition, group } = ordering;
+    if (definition === undefined || group === undefined) return undefined;
+    return { id: definition.id, epoch: group.epoch, groupAt: (epoch) => ordering.groupAt(epoch) };
+  });
   return {
     ...coordination,
     ordering,
@@ -308,6 +313,18 @@ async function openDurableLog(directory: string, group: Uint8Array): Promise<Wri
     throw unusable(directory, error);
   }
   return log;
+}
+
+/** Whether a validator of this group has written its log here. */
+async function hasValidated(dataDir: string | undefined, group: Uint8Array): Promise<boolean> {
+  if (dataDir === undefined) return false;
+  try {
+    const mark = await readFile(join(dataDir, logDirectory, durableMark), 'latin1');
+    return mark === Buffer.from(group).toString('hex');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw unusable(dataDir, error);
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

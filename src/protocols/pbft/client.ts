@@ -66,6 +66,8 @@ export interface ClientState {
   /** The last view each validator spoke of. */
   readonly views: Map<NodeId, number>;
   incarnation: number;
+  /** How far to raise the incarnation when it was too low: doubled each time, so that a clock set back by a day costs a few tries. */
+  incarnationStep: number;
   session: number | undefined;
   nextNumber: number;
   queue: Queued[];
@@ -96,6 +98,7 @@ export function createClient(setup: ClientSetup): ClientState {
     group: setup.group,
     views: new Map(),
     incarnation: setup.incarnation,
+    incarnationStep: 1,
     session: undefined,
     nextNumber: 1,
     queue: [],
@@ -276,7 +279,11 @@ function onOpened(turn: ClientTurn, outcome: Outcome): void {
   const { state } = turn;
   state.opening = undefined;
   if (outcome.kind === 'opened') state.session = outcome.session;
-  else state.incarnation++; // Opened before with this or a later number: by an earlier start of this client.
+  else {
+    // Opened before with this or a later number: by an earlier start of this client.
+    state.incarnation += state.incarnationStep;
+    state.incarnationStep *= 2;
+  }
 }
 
 function finish(turn: ClientTurn, entry: Outstanding, outcome: Outcome): void {

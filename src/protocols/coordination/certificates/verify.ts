@@ -54,8 +54,15 @@ export interface LocalTrust {
   readonly local: NodeId;
 }
 
+/** The validators of one epoch, proved before: what a member of the mesh knows. Certificates then need not show the way to them. */
+export interface EpochTrust {
+  /** Id of the group. */
+  readonly id: Uint8Array;
+  readonly epoch: Group;
+}
+
 /** Whom the checker believes. It must come from elsewhere than the certificate. */
-export type CertificateTrust = GroupTrust | LocalTrust;
+export type CertificateTrust = GroupTrust | LocalTrust | EpochTrust;
 
 /** What a certificate proves. */
 export interface Certified {
@@ -95,7 +102,7 @@ export type CertificateProblem =
  * const { statement, signers } = verifyCertificate(certificate, { name: 'prod', validators: founders, f: 1 });
  */
 export function verifyCertificate(certificate: Certificate, trust: CertificateTrust): Certified {
-  const group = 'local' in trust ? localGroup(certificate, trust.local) : groupOfEpoch(certificate, trust);
+  const group = trustedGroup(certificate, trust);
   requireSignatures(certificate, group);
   if (certificate.query.length > maxCommandBytes || certificate.statement.length > maxAnswerBytes) {
     throw invalid('malformed', 'it is larger than anything validators sign');
@@ -105,6 +112,18 @@ export function verifyCertificate(certificate: Certificate, trust: CertificateTr
   if (!query.ok || !statement.ok) throw invalid('malformed', 'what was signed cannot be read');
   const signers = certificate.signatures.map(({ validator }) => validator);
   return { query: query.value, statement: statement.value, epoch: certificate.epoch, signers };
+}
+
+function trustedGroup(certificate: Certificate, trust: CertificateTrust): Group {
+  if ('local' in trust) return localGroup(certificate, trust.local);
+  if ('epoch' in trust) return knownGroup(certificate, trust);
+  return groupOfEpoch(certificate, trust);
+}
+
+function knownGroup(certificate: Certificate, { id, epoch }: EpochTrust): Group {
+  requireGroup(certificate, id);
+  if (certificate.epoch === epoch.epoch) return epoch;
+  throw invalid('other-epoch', `it names epoch ${certificate.epoch}, not ${epoch.epoch}`);
 }
 
 function localGroup(certificate: Certificate, self: NodeId): Group {

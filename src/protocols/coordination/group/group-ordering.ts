@@ -5,7 +5,7 @@
  * known, whatever is asked waits, and ends with `NO_VALIDATORS` at its deadline.
  */
 import type { Clock } from '../../../clock.ts';
-import { isQuorateError, QuorateError } from '../../../errors.ts';
+import { QuorateError } from '../../../errors.ts';
 import type { Identity } from '../../../identity.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { Network } from '../../../p2p/network.ts';
@@ -62,6 +62,8 @@ export interface GroupOrderingParts {
   /** The log of this node as a validator; rejects when it may not or cannot have one. */
   readonly openLog: (definition: GroupDefinition) => Promise<WriteAheadLog>;
   readonly memory: GroupMemory;
+  /** Whether this node has been a validator of the group: then its log says whether it still is, also when nobody else is there to tell. */
+  readonly validatedBefore: (definition: GroupDefinition) => Promise<boolean>;
   /** Default: one of its own. */
   readonly verifier?: SignatureVerifier;
   readonly options: GroupOptions;
@@ -198,6 +200,7 @@ export class GroupOrdering implements Ordering {
     if (definition === undefined) return;
     if (founders !== undefined) await this.#remember(definition);
     this.#open(definition);
+    if (await this.#parts.validatedBefore(definition)) this.#startValidator(definition);
     await this.#startingValidator;
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -280,6 +283,11 @@ export class GroupOrdering implements Ordering {
 
   get group(): Group | undefined {
     return this.#client?.group;
+  }
+
+  /** The validators of an epoch that was proved to this node. */
+  groupAt(epoch: number): Group | undefined {
+    return this.#client?.groupAt(epoch);
   }
 
   /** The replica of this process, if it is a validator. */
@@ -398,10 +406,18 @@ export class GroupOrdering implements Ordering {
     });
     this.#validator = validator;
     validator.start();
+    this.#tellClient();
     onEvent({ kind: 'validating' });
   }
 
+  /** What the replica knows of later validators, the client of this node shall know as well. */
+  #tellClient(): void {
+    const proof = this.#validator?.catchUp();
+    if (proof !== undefined) this.#client?.receive(this.self, proof);
+  }
+
   #onReplicaEvent(event: ReplicaEvent): void {
+    if (event.kind === 'epoch') this.#tellClient();
     if (event.kind !== 'executed' || !this.#parts.options.trustChanges) return;
     for (const { request } of event.results) {
       const { operation, client } = request;

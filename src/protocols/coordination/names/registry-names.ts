@@ -3,19 +3,28 @@ import { decodeValue } from '../../../codec.ts';
 import type { NodeId } from '../../../node-id.ts';
 import { decodePayload } from '../../../payload.ts';
 import type { AgentId } from '../../../value.ts';
+import type { Group } from '../../pbft/group.ts';
 import type { ExclusiveName, ExclusiveNames } from '../../registry/exclusive-names.ts';
 import { decodeCertificate, encodeCertificate } from '../certificates/certificate-codec.ts';
-import { type CertificateTrust, verifyCertificate } from '../certificates/verify.ts';
+import { verifyCertificate } from '../certificates/verify.ts';
 import type { Names } from './names.ts';
+
+/** The validators of all epochs that a node has seen proved. */
+export interface KnownGroup {
+  readonly id: Uint8Array;
+  /** The last epoch known. */
+  readonly epoch: number;
+  groupAt(epoch: number): Group | undefined;
+}
 
 export class RegistryNames implements ExclusiveNames {
   readonly #names: Names;
-  readonly #trust: () => CertificateTrust | undefined;
+  readonly #group: () => KnownGroup | undefined;
 
-  /** `trust`: the group that this node believes, undefined while it knows none. */
-  constructor(names: Names, trust: () => CertificateTrust | undefined) {
+  /** `group`: undefined while this node knows none. */
+  constructor(names: Names, group: () => KnownGroup | undefined) {
     this.#names = names;
-    this.#trust = trust;
+    this.#group = group;
   }
 
   async claim(
@@ -24,7 +33,9 @@ export class RegistryNames implements ExclusiveNames {
   ): Promise<ExclusiveName> {
     const { token, signal } = await this.#names.claim(id, options);
     try {
-      const proof = encodeCertificate(await this.#names.certify(id, token, options));
+      const certificate = await this.#names.certify(id, token, options);
+      // Members know who ruled when; the way there would make the proof longer with every change of validators.
+      const proof = encodeCertificate({ ...certificate, succession: [] });
       return { token, proof, signal };
     } catch (error) {
       await this.release(id);
@@ -41,16 +52,20 @@ export class RegistryNames implements ExclusiveNames {
   }
 
   verify(id: AgentId, node: NodeId, token: number, proof: Uint8Array): boolean | undefined {
-    const trust = this.#trust();
-    if (trust === undefined) return undefined;
+    const known = this.#group();
+    if (known === undefined) return undefined;
     try {
       const certificate = decodeCertificate(proof);
       // What it speaks of is read first: the proof of another grant, which anybody can copy, costs no check of signatures.
       const query = decodePayload(certificate.query);
       const statement = decodeValue(certificate.statement);
       const fits = query.ok && asks(query.value, id, token) && statement.ok && grants(statement.value, id, node, token);
-      if (fits) verifyCertificate(certificate, trust);
-      return fits;
+      if (!fits) return false;
+      if (certificate.epoch > known.epoch) return undefined; // Validators that this node has not heard of yet.
+      const epoch = known.groupAt(certificate.epoch);
+      if (epoch === undefined) return undefined;
+      verifyCertificate(certificate, { id: known.id, epoch });
+      return true;
     } catch {
       return false; // Whatever is wrong with it, it proves nothing.
     }

@@ -66,6 +66,11 @@ export class ClientDriver {
     return this.#state.group;
   }
 
+  /** The validators of an epoch that was proved to this client. */
+  groupAt(epoch: number): Group | undefined {
+    return this.#state.context.groups.get(epoch);
+  }
+
   /** Commands that were not answered yet. */
   get pending(): number {
     return this.#waiting.size;

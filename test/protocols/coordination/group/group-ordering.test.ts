@@ -108,3 +108,24 @@ describe('a node that was away while all validators were replaced', () => {
     expect(await world.settled(value(late))).toEqual({ ok: true, value: 7 });
   });
 });
+
+describe('a group without any of its founders', () => {
+  test('starts again when all of it was stopped', async () => {
+    const group = new GroupWorld({ seed: 7, reducers, validators: 1, f: 0, trustChanges: true });
+    const [founder] = await group.found();
+    const { world } = group;
+    const heir = await group.join(1);
+    await world.settled(add(heir, 3));
+    await world.settled((founder as GroupNode).ordering.reconfigure([heir.id], 0));
+    await world.until(() => heir.ordering.validator?.group.epoch === 1, 60_000);
+    await world.settled(add(heir, 4));
+    // The validator's own client knows at once who rules.
+    await world.until(() => heir.ordering.group?.epoch === 1, 1_000);
+    world.crash((founder as GroupNode).network);
+    world.crash(heir.network);
+    const options = { founders: { validators: group.founders, f: 0 } };
+    const again = await group.start(heir.identity, { disk: heir.disk, options });
+    expect(again.ordering.group?.epoch).toBe(1);
+    expect(await world.settled(value(again))).toEqual({ ok: true, value: 7 });
+  });
+});

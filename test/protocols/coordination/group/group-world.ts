@@ -78,6 +78,7 @@ export class GroupWorld {
       },
       makeMachine: () => new CoordinationMachine(this.#options.reducers()),
       openLog: ({ id }): Promise<WriteAheadLog> => openLog(disk, 'memory', id, { reserveBytes: 4_096 }),
+      validatedBefore: async () => (await disk.read('pbft.log')) !== undefined,
       verifier: new SignatureVerifier({ pool: false }),
       memory: {
         load: async () => remembered,
