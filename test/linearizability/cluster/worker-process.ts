@@ -1,4 +1,4 @@
-/** The parent's end of `worker.ts`. */
+/** The parent's end of `cluster-worker.ts`. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
@@ -33,7 +33,7 @@ export class WorkerProcess {
   private constructor(name: string, setup: Setup, logFile: string) {
     this.name = name;
     const log = openSync(logFile, 'a');
-    this.#child = fork(join(import.meta.dirname, 'worker.ts'), [JSON.stringify(setup)], {
+    this.#child = fork(join(import.meta.dirname, 'cluster-worker.ts'), [JSON.stringify(setup)], {
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
