@@ -15,21 +15,22 @@ import { SignatureVerifier } from '../../pbft/driver/verifier.ts';
 import type { WriteAheadLog } from '../../pbft/driver/write-ahead-log.ts';
 import type { ReplicaEvent } from '../../pbft/effects.ts';
 import { decodeMessage, encodeMessage } from '../../pbft/encoding.ts';
-import { type Group, isValidator, weakQuorumOf } from '../../pbft/group.ts';
-import { type CatchUp, type CheckpointProof, messageNumbers } from '../../pbft/messages.ts';
+import { type Group, isValidator } from '../../pbft/group.ts';
+import { type CatchUp, messageNumbers } from '../../pbft/messages.ts';
 import { createReplica } from '../../pbft/state.ts';
 import type { Certificate } from '../certificates/certificate.ts';
-import { statementBytes } from '../certificates/statement.ts';
-import { verifyCertificate } from '../certificates/verify.ts';
 import { type CoordinationMachine, orderedRead } from '../machine/machine.ts';
 import type { Ordering, OrderingOptions, ReadConsistency, Subscriber } from '../ordering.ts';
+import { Certifier } from './certifier.ts';
 import { defineGroup, encodeDefinition, type GroupDefinition, maxDefinitionBytes } from './definition.ts';
 import { EventFeed } from './event-feed.ts';
 import { decodeGroupFrame, encodeGroupFrame, type GroupFrame, groupProtocol, maxGroupFrameBytes } from './frames.ts';
 import { InboundBudget } from './inbound-budget.ts';
 import { acceptable, GroupLearning, idOf } from './learning.ts';
 import { Questions } from './questions.ts';
-import { Validator } from './validator.ts';
+import { Succession } from './succession.ts';
+import type { Validator } from './validator.ts';
+import { ValidatorSeat } from './validator-seat.ts';
 
 export const pbftProtocol = '/quorate/pbft/1';
 /** A new view of seven validators with full windows has about 3 MB; larger messages are not sent. */
@@ -90,8 +91,6 @@ export interface Health {
   readonly logBytes: number;
 }
 
-type Certified = Extract<GroupFrame, { type: 'certified' }>;
-
 /** What no honest peer sends. The others can come of a change of validators. */
 const violations: ReadonlySet<string> = new Set([
   'too-large',
@@ -111,7 +110,7 @@ export class GroupOrdering implements Ordering {
   readonly #budget: InboundBudget;
   readonly #messages: PeerLinks;
   readonly #frames: PeerLinks;
-  readonly #certificates: Questions<Certified>;
+  readonly #certifier: Certifier;
   readonly #health: Questions<Health>;
   readonly #learning: GroupLearning;
   readonly #stopping = new AbortController();
@@ -120,13 +119,8 @@ export class GroupOrdering implements Ordering {
   #definition: GroupDefinition | undefined;
   #client: ClientDriver | undefined;
   #events: EventFeed | undefined;
-  #validator: Validator | undefined;
-  #log: WriteAheadLog | undefined;
-  #startingValidator: Promise<void> | undefined;
-  /** The way to the present validators, for those who ask; and its parts, by the epochs they lead to. */
-  #catchUp: Uint8Array | undefined;
-  readonly #changes = new Map<number, CheckpointProof>();
-  #failure: QuorateError | undefined;
+  readonly #seat: ValidatorSeat;
+  readonly #succession = new Succession();
   readonly #unsubscribe: (() => void)[] = [];
   readonly refused = new Map<string, number>();
 
@@ -136,8 +130,15 @@ export class GroupOrdering implements Ordering {
     const { network, clock, ensureConnected } = parts;
     this.#verifier = parts.verifier ?? new SignatureVerifier();
     this.#budget = new InboundBudget(clock);
-    this.#certificates = new Questions(clock);
+    this.#certifier = new Certifier(clock, this.#verifier, (group, frame) => this.#tellAll(group, frame));
     this.#health = new Questions(clock);
+    this.#seat = new ValidatorSeat(
+      () => {
+        this.#tellClient();
+        parts.onEvent({ kind: 'validating' });
+      },
+      (error) => parts.onEvent({ kind: 'failed', error }),
+    );
     this.#known = new Promise((resolve) => {
       this.#tellKnown = resolve;
     });
@@ -152,7 +153,7 @@ export class GroupOrdering implements Ordering {
       onClosed: (peer) => {
         if (this.#isValidator(peer)) this.#messages.probe(peer);
       },
-      onUnreachable: (peer) => this.#validator?.unreachable(peer),
+      onUnreachable: (peer) => this.validator?.unreachable(peer),
     });
     this.#frames = new PeerLinks({
       network,
@@ -165,7 +166,7 @@ export class GroupOrdering implements Ordering {
       onClosed: (peer) => {
         if (this.#isValidator(peer)) this.#frames.probe(peer);
       },
-      onGone: (peer) => this.#validator?.forget(peer),
+      onGone: (peer) => this.validator?.forget(peer),
     });
     this.#learning = new GroupLearning({
       meshName: parts.meshName,
@@ -200,9 +201,9 @@ export class GroupOrdering implements Ordering {
     if (definition === undefined) return;
     if (founders !== undefined) await this.#remember(definition);
     this.#open(definition);
-    if (await this.#parts.validatedBefore(definition)) this.#startValidator(definition);
-    await this.#startingValidator;
-    if (this.#failure !== undefined) throw this.#failure;
+    const validates = isValidator(definition.founders, this.self) || (await this.#parts.validatedBefore(definition));
+    if (validates) await this.#validate(definition);
+    if (this.failure !== undefined) throw this.failure;
   }
 
   async submit(command: Uint8Array, options: OrderingOptions = {}): Promise<Uint8Array> {
@@ -216,7 +217,7 @@ export class GroupOrdering implements Ordering {
   ): Promise<Uint8Array> {
     const { client, timeoutMs } = await this.#ready(options);
     const local = options.consistency === 'local';
-    if (local && this.#validator !== undefined) return this.#validator.query(query);
+    if (local && this.validator !== undefined) return this.validator.query(query);
     return client.read(query, local ? undefined : orderedRead(query), { timeoutMs, signal: options.signal });
   }
 
@@ -236,25 +237,7 @@ export class GroupOrdering implements Ordering {
 
   async certify(query: Uint8Array, options: OrderingOptions = {}): Promise<Certificate> {
     const { client, definition, timeoutMs } = await this.#ready(options);
-    const { group } = client;
-    const needed = weakQuorumOf(group);
-    const { result, answers } = await this.#certificates.put(
-      group.validators,
-      (id) => this.#tellAll(group, { type: 'certify', id, query }),
-      (given) => assemble(definition, query, given, needed, this.#verifier),
-      { timeoutMs, signal: options.signal },
-    );
-    if (result !== undefined) return result;
-    const open = [...answers.values()].filter(({ statement }) => statement === undefined).length;
-    if (open >= needed) {
-      throw new QuorateError('NOT_SETTLED', 'There is nothing to certify yet: the result is open, or unknown.');
-    }
-    const silent = group.validators.filter((id) => !answers.has(id));
-    throw new QuorateError(
-      'NO_QUORUM',
-      `A certificate needs ${needed} equal signatures; ${silent.join(', ') || 'nobody'} did not answer.`,
-      { validators: group.validators, f: group.f, needed, answering: [...answers.keys()], silent },
-    );
+    return this.#certifier.certify(definition, client.group, query, { timeoutMs, signal: options.signal });
   }
 
   /** Votes for other validators as one of the present ones. Gives the sequence after which they rule, 0 while votes are missing. */
@@ -292,12 +275,12 @@ export class GroupOrdering implements Ordering {
 
   /** The replica of this process, if it is a validator. */
   get validator(): Validator | undefined {
-    return this.#validator;
+    return this.#seat.validator;
   }
 
   /** Why the validator of this process has stopped. */
   get failure(): QuorateError | undefined {
-    return this.#failure;
+    return this.#seat.failure;
   }
 
   get pending(): number {
@@ -311,11 +294,9 @@ export class GroupOrdering implements Ordering {
     this.#learning.stop();
     this.#client?.stop();
     this.#events?.stop();
-    await this.#startingValidator;
-    this.#validator?.stop();
+    await this.#seat.stop();
     this.#messages.stop();
     this.#frames.stop();
-    await this.#log?.close();
   }
 
   // The group.
@@ -357,62 +338,41 @@ export class GroupOrdering implements Ordering {
     this.#events = new EventFeed(founders, (to, frame) => this.#tell(to, frame), onListenerError);
     this.#parts.onEvent({ kind: 'learned', definition });
     this.#tellKnown();
-    if (isValidator(founders, this.self)) this.#startValidator(definition);
+    if (isValidator(founders, this.self)) void this.#validate(definition);
   }
 
-  #onGroup(group: Group, { epochs, checkpoint }: CatchUp): void {
-    // Told on is one proof for each change since the founders, whatever else came along, so that it serves everybody and nobody can swell it.
-    for (const proof of [...epochs, checkpoint]) {
-      const { epoch } = proof.head.group;
-      if (epoch > proof.epoch && !this.#changes.has(epoch)) this.#changes.set(epoch, proof);
-    }
-    const changes = [...this.#changes.values()].sort((a, b) => a.epoch - b.epoch);
-    this.#catchUp = encodeMessage({ type: 'catchUp', epochs: changes, checkpoint });
+  #onGroup(group: Group, proof: CatchUp): void {
+    this.#succession.learn(proof);
     this.#events?.useGroup(group);
     this.#parts.onEvent({ kind: 'group', group });
-    if (isValidator(group, this.self) && this.#definition !== undefined) this.#startValidator(this.#definition);
+    if (isValidator(group, this.self) && this.#definition !== undefined) void this.#validate(this.#definition);
   }
 
-  #startValidator(definition: GroupDefinition): void {
-    if (this.#validator !== undefined || this.#startingValidator !== undefined) return;
-    this.#startingValidator = this.#runValidator(definition).catch((error: unknown) => {
-      const failure = error instanceof QuorateError ? error : failed(error);
-      this.#onFailed(failure);
-    });
-  }
-
-  async #runValidator(definition: GroupDefinition): Promise<void> {
+  /** Takes the place of a validator, once. */
+  #validate(definition: GroupDefinition): Promise<void> {
     const { identity, clock, onEvent } = this.#parts;
-    const log = await this.#parts.openLog(definition);
-    this.#log = log;
-    if (this.#stopping.signal.aborted) return;
-    const validator = new Validator({
+    return this.#seat.take({
       definition,
       identity,
+      clock,
       sign: this.#sign,
       machine: this.#parts.makeMachine(),
-      log,
-      clock,
+      openLog: () => this.#parts.openLog(definition),
       verifier: this.#verifier,
       send: (to, bytes) => this.#messages.send(to, bytes),
       tell: (to, frame) => this.#tell(to, frame),
       submit: (command) => this.submit(command),
       onRefused: (from, verdict) => this.#onRefused(from, verdict),
-      onFailed: (error) => this.#onFailed(error),
       onEvent: (event) => {
         this.#onReplicaEvent(event);
         onEvent({ kind: 'replica', event });
       },
     });
-    this.#validator = validator;
-    validator.start();
-    this.#tellClient();
-    onEvent({ kind: 'validating' });
   }
 
   /** What the replica knows of later validators, the client of this node shall know as well. */
   #tellClient(): void {
-    const proof = this.#validator?.catchUp();
+    const proof = this.validator?.catchUp();
     if (proof !== undefined) this.#client?.receive(this.self, proof);
   }
 
@@ -422,19 +382,12 @@ export class GroupOrdering implements Ordering {
     for (const { request } of event.results) {
       const { operation, client } = request;
       if (operation.kind !== 'reconfigure' || client === this.self) continue;
-      if (this.#validator?.nextGroup !== undefined || !this.#isValidator(client) || !this.#isValidator(this.self))
+      if (this.validator?.nextGroup !== undefined || !this.#isValidator(client) || !this.#isValidator(this.self))
         continue;
       this.reconfigure(operation.validators, operation.f).catch((error: unknown) => {
         this.#parts.onListenerError(error, 'seconding a change of validators');
       });
     }
-  }
-
-  #onFailed(error: QuorateError): void {
-    this.#failure = error;
-    this.#validator?.stop();
-    this.#validator = undefined;
-    this.#parts.onEvent({ kind: 'failed', error });
   }
 
   /** What this node signed it need not check when it comes back. */
@@ -504,7 +457,7 @@ export class GroupOrdering implements Ordering {
       return;
     }
     if (number === messageNumbers.catchUp) this.#client?.receive(from, bytes);
-    if (this.#validator !== undefined) this.#validator.receive(from, bytes);
+    if (this.validator !== undefined) this.validator.receive(from, bytes);
     else if (number === messageNumbers.status) this.#onStatus(from, bytes);
   }
 
@@ -540,7 +493,7 @@ export class GroupOrdering implements Ordering {
         if (frame.catchUp !== undefined && this.#isOurs(frame.definition)) this.#client?.receive(from, frame.catchUp);
         break;
       case 'certified':
-        this.#certificates.answer(from, frame.id, frame);
+        this.#certifier.onCertified(from, frame);
         break;
       case 'healthy':
         this.#health.answer(from, frame.id, healthOf(frame));
@@ -551,7 +504,7 @@ export class GroupOrdering implements Ordering {
         this.#events?.onFrame(from, frame);
         break;
       default:
-        this.#validator?.onFrame(from, frame);
+        this.validator?.onFrame(from, frame);
     }
   }
 
@@ -562,7 +515,7 @@ export class GroupOrdering implements Ordering {
   }
 
   #tellGroup(peer: NodeId): void {
-    const way = this.#validator?.catchUp() ?? this.#catchUp;
+    const way = this.validator?.catchUp() ?? this.#succession.encoded;
     // A longer one is asked for by the agreement protocol, once the group is known.
     const catchUp = way !== undefined && way.length <= maxGroupFrameBytes - 2 * maxDefinitionBytes ? way : undefined;
     const definition = this.#definition === undefined ? undefined : encodeDefinition(this.#definition);
@@ -598,54 +551,6 @@ export class GroupOrdering implements Ordering {
   }
 }
 
-/**
- * A certificate out of what the validators said, or undefined. Liars may be among them: bad signatures are left out, and of the ways from the founders that were
- * shown the first that proves it is taken.
- */
-function assemble(
-  definition: GroupDefinition,
-  query: Uint8Array,
-  answers: ReadonlyMap<NodeId, Certified>,
-  needed: number,
-  verifier: SignatureVerifier,
-): Certificate | undefined {
-  for (const { epoch, statement, succession } of answers.values()) {
-    if (statement === undefined) continue;
-    const bytes = statementBytes(definition.id, epoch, query, statement);
-    const signatures: { validator: NodeId; signature: Uint8Array }[] = [];
-    for (const [validator, other] of answers) {
-      const same = other.epoch === epoch && other.statement !== undefined && equal(other.statement, statement);
-      if (
-        same &&
-        other.signature !== undefined &&
-        verifier.verify({ signer: validator, bytes, signature: other.signature })
-      ) {
-        signatures.push({ validator, signature: other.signature });
-      }
-    }
-    if (signatures.length < needed) continue;
-    const certificate = {
-      group: definition.id,
-      epoch,
-      query,
-      statement,
-      signatures: signatures.slice(0, needed),
-      succession,
-    };
-    if (isProven(certificate, definition)) return certificate;
-  }
-  return undefined;
-}
-
-function isProven(certificate: Certificate, { name, founders, parameters }: GroupDefinition): boolean {
-  try {
-    verifyCertificate(certificate, { name, validators: founders.validators, f: founders.f, parameters });
-    return true;
-  } catch {
-    return false; // A liar's way from the founders; another validator shows a true one.
-  }
-}
-
 function healthOf({ epoch, view, active, executed, stable, logBytes }: Health): Health {
   return { epoch, view, active, executed, stable, logBytes };
 }
@@ -657,15 +562,5 @@ function noValidators(asked: readonly NodeId[]): QuorateError {
     'NO_VALIDATORS',
     'This mesh has no validators that this node knows of. Found a group by `coordination: { validators: [...] }` on the founders, or check that a bootstrap peer belongs to a mesh that has one.',
     { asked },
-  );
-}
-
-function failed(error: unknown): QuorateError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new QuorateError(
-    'VALIDATOR_FAILED',
-    `The validator of this process cannot run: ${why}`,
-    { reason: why },
-    { cause: error },
   );
 }
