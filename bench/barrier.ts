@@ -1,6 +1,6 @@
 /**
- * A barrier of eight participants in two zones, ordered by four validators (f = 1, durable). Every validator is a process of its own; each zone is a process
- * with four nodes, one participant on each: twelve nodes in six processes, all traffic over loopback. All arrive at one moment of the machine's
+ * A barrier of eight participants in two zones, ordered by four validators (f = 1, durable), each a process of its own. Measured twice: with one node per zone
+ * that hosts its four participants, and with four nodes per zone (in one process) that host one each (`…OwnNodes…`). All arrive at one moment of the machine's
  * clock; the time ends when the last of them was released. Messages are those of all participants to the validators, requests only.
  *
  *   npm run bench -- barrier [--json] [-- --generations 100]
@@ -77,42 +77,49 @@ class Strategy {
   }
 }
 
-const group = await ReplicaGroup.start(tmpdir(), 4, 1);
-const hosts: ChildProcess[] = [];
-try {
-  const shares = Object.fromEntries(zones.map((zone) => [zone, perZone]));
-  for (const zone of zones) {
-    const host = start({
-      meshName: group.meshName,
-      zone,
-      nodes: perZone,
-      bootstrap: group.addresses,
-      perZone: shares,
-    });
-    hosts.push(host);
-    await once(host, 'message');
+/** Everything once, with so many nodes for the four participants of a zone. */
+async function measure(nodes: number): Promise<{ readonly flat: Strategy; readonly hierarchical: Strategy }> {
+  const group = await ReplicaGroup.start(tmpdir(), 4, 1);
+  const hosts: ChildProcess[] = [];
+  generation = 0;
+  try {
+    const shares = Object.fromEntries(zones.map((zone) => [zone, perZone]));
+    for (const zone of zones) {
+      const { meshName, addresses: bootstrap } = group;
+      hosts.push(start({ meshName, zone, nodes, participantsPerNode: perZone / nodes, bootstrap, perZone: shares }));
+      await once(hosts.at(-1) as ChildProcess, 'message');
+    }
+    const flat = new Strategy(hosts, 'flat');
+    const hierarchical = new Strategy(hosts, 'hierarchical');
+    for (const strategy of [flat, hierarchical]) await strategy.run(warmUp, false);
+    // In turns, so that both see the same machine.
+    for (let round = 0; round < 4; round++) {
+      for (const strategy of [flat, hierarchical]) await strategy.run(Math.ceil(generations / 4), true);
+    }
+    return { flat, hierarchical };
+  } finally {
+    for (const host of hosts) host.disconnect();
+    await group.stop();
   }
-  const flat = new Strategy(hosts, 'flat');
-  const hierarchical = new Strategy(hosts, 'hierarchical');
-  for (const strategy of [flat, hierarchical]) await strategy.run(warmUp, false);
-  // In turns, so that both see the same machine.
-  for (let round = 0; round < 4; round++) {
-    for (const strategy of [flat, hierarchical]) await strategy.run(Math.ceil(generations / 4), true);
-  }
-  report(
-    'barrier: from the moment at which all arrive until the last is released; 4 validators and 2 zones of 4 nodes, a process each',
-    {
-      participants: zones.length * perZone,
-      zones: zones.length,
-      flatP50Ms: quantile(flat.times, 0.5),
-      hierarchicalP50Ms: quantile(hierarchical.times, 0.5),
-      messagesFlat: flat.messages / flat.times.length,
-      messagesHierarchical: hierarchical.messages / hierarchical.times.length,
-    },
-    json,
-  );
-} finally {
-  for (const host of hosts) host.disconnect();
-  await group.stop();
 }
+
+const together = await measure(1);
+const apart = await measure(perZone);
+const perGeneration = ({ messages, times }: Strategy): number => messages / times.length;
+report(
+  'barrier: from the moment at which all arrive until the last is released; 4 validators, 2 zones of 1 node (OwnNodes: of 4)',
+  {
+    participants: zones.length * perZone,
+    zones: zones.length,
+    flatP50Ms: quantile(together.flat.times, 0.5),
+    hierarchicalP50Ms: quantile(together.hierarchical.times, 0.5),
+    messagesFlat: perGeneration(together.flat),
+    messagesHierarchical: perGeneration(together.hierarchical),
+    flatOwnNodesP50Ms: quantile(apart.flat.times, 0.5),
+    hierarchicalOwnNodesP50Ms: quantile(apart.hierarchical.times, 0.5),
+    messagesFlatOwnNodes: perGeneration(apart.flat),
+    messagesHierarchicalOwnNodes: perGeneration(apart.hierarchical),
+  },
+  json,
+);
 process.exit(0);

@@ -1,10 +1,11 @@
-/** A process of the benchmark `barrier`: the nodes of one zone, each with one participant. */
+/** A process of the benchmark `barrier`: the nodes of one zone and the participants on them. */
 import { createMesh, type Mesh } from '../../src/index.ts';
 
 export interface HostConfig {
   readonly meshName: string;
   readonly zone: string;
   readonly nodes: number;
+  readonly participantsPerNode: number;
   readonly bootstrap: readonly string[];
   readonly perZone: Readonly<Record<string, number>>;
 }
@@ -23,13 +24,13 @@ const machineNow = (): number => Number(process.hrtime.bigint()) / 1e6;
 const send = (message: FromHost): void => void process.send?.(message);
 
 const config = JSON.parse(process.argv[2] ?? '{}') as HostConfig;
-const { meshName: name, zone, nodes, bootstrap, perZone } = config;
+const { meshName: name, zone, nodes, participantsPerNode, bootstrap, perZone } = config;
 const meshes: Mesh[] = [];
 for (let node = 0; node < nodes; node++) {
   meshes.push(await createMesh({ mode: 'cluster', name, zone, bootstrap, coordination: { timeoutMs: 60_000 } }));
 }
 const barriersOf = (strategy: ToHost['strategy']) =>
-  Promise.all(meshes.map((mesh) => mesh.coordination.barrier({ id: `bench-${strategy}`, perZone, strategy })));
+  Promise.all(meshes.map((mesh) => mesh.coordination.barrier({ id: `bench-${strategy}-${nodes}`, perZone, strategy })));
 const barriers = { flat: await barriersOf('flat'), hierarchical: await barriersOf('hierarchical') };
 
 function sentToGroup(): number {
@@ -38,7 +39,11 @@ function sentToGroup(): number {
 
 async function pass({ strategy, generation, at }: ToHost): Promise<void> {
   while (machineNow() < at) await new Promise((resolve) => setImmediate(resolve));
-  await Promise.all(barriers[strategy].map((barrier) => barrier.arrive()));
+  await Promise.all(
+    barriers[strategy].flatMap((barrier, node) =>
+      Array.from({ length: participantsPerNode }, (_, at) => barrier.arrive({ as: `${zone}-${node}-${at}` })),
+    ),
+  );
   send({ type: 'released', generation, at: machineNow(), toGroup: sentToGroup() });
 }
 

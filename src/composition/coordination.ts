@@ -167,7 +167,7 @@ export function clusterCoordination<Custom>(
   const tools = toolsFor(assembly, ordering, identity, locate);
   const coordination = coordinationOver(tools, {
     zone: {
-      link: new NetworkZoneLink(network, clock, zonePeers),
+      link: new NetworkZoneLink(network, clock, zonePeers, (peer) => membership.ensureConnected(peer)),
       check: (certificate) => verifyCertificate(certificate, trustOf(ordering)),
     },
     validators: new GroupValidators(ordering),

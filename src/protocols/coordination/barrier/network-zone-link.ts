@@ -32,6 +32,7 @@ export class NetworkZoneLink implements ZoneLink {
   readonly #network: Network;
   readonly #clock: Clock;
   readonly #zonePeers: () => readonly NodeId[];
+  readonly #ensureConnected: ((peer: NodeId) => Promise<void>) | undefined;
   readonly #channels = new Map<NodeId, Channel>();
   /** Channels whose buffers are full. */
   readonly #full = new WeakSet<Channel>();
@@ -41,11 +42,20 @@ export class NetworkZoneLink implements ZoneLink {
   #receiver: ZoneReceiver | undefined;
   #stopped = false;
 
-  /** To be made before the network starts. `zonePeers`: the nodes of this node's zone that live, as it sees them; itself need not be among them. */
-  constructor(network: Network, clock: Clock, zonePeers: () => readonly NodeId[]) {
+  /**
+   * To be made before the network starts. `zonePeers`: the nodes of this node's zone that live, as it sees them; itself need not be among them. `ensureConnected`: in a
+   * large mesh not every pair is; without it only connected nodes are spoken to.
+   */
+  constructor(
+    network: Network,
+    clock: Clock,
+    zonePeers: () => readonly NodeId[],
+    ensureConnected?: (peer: NodeId) => Promise<void>,
+  ) {
     this.#network = network;
     this.#clock = clock;
     this.#zonePeers = zonePeers;
+    this.#ensureConnected = ensureConnected;
     const limits = { maxFrameBytes: maxZoneMessageBytes, maxInboundPerPeer: 2 };
     network.handle(zoneProtocol, limits, (channel) => this.#adopt(channel));
     this.#unsubscribe = network.on('peer:disconnected', ({ peer }) => this.#forget(peer));
@@ -69,7 +79,7 @@ export class NetworkZoneLink implements ZoneLink {
     }
     const channel = this.#channels.get(to);
     if (channel !== undefined && !channel.closed) return this.#put(channel, bytes);
-    if (!this.#network.isConnected(to)) return false;
+    if (this.#ensureConnected === undefined && !this.#network.isConnected(to)) return false;
     const waiting = this.#waiting.get(to);
     if (waiting !== undefined) {
       if (waiting.length >= maxWaiting) return false;
@@ -108,6 +118,7 @@ export class NetworkZoneLink implements ZoneLink {
 
   async #open(peer: NodeId): Promise<void> {
     try {
+      await this.#ensureConnected?.(peer);
       const channel = await this.#network.open(peer, zoneProtocol);
       this.#adopt(channel);
       for (const bytes of this.#waiting.get(peer) ?? []) this.#put(channel, bytes);
