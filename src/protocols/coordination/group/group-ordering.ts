@@ -67,6 +67,8 @@ export interface GroupOrderingParts {
   readonly validatedBefore: (definition: GroupDefinition) => Promise<boolean>;
   /** Default: one of its own. */
   readonly verifier?: SignatureVerifier;
+  /** As in `ClientDriver`. */
+  readonly defer?: (run: () => void) => void;
   readonly options: GroupOptions;
   readonly onMisbehaviour: (peer: NodeId, reason: string) => void;
   readonly onListenerError: (error: unknown, where: string) => void;
@@ -334,6 +336,7 @@ export class GroupOrdering implements Ordering {
       send: (to, bytes) => this.#messages.send(to, bytes),
       onRefused: (from, verdict) => this.#onRefused(from, verdict),
       onGroup: (group, proof) => this.#onGroup(group, proof),
+      ...(this.#parts.defer === undefined ? {} : { defer: this.#parts.defer }),
     });
     this.#events = new EventFeed(founders, (to, frame) => this.#tell(to, frame), onListenerError);
     this.#parts.onEvent({ kind: 'learned', definition });

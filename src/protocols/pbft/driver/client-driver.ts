@@ -26,6 +26,8 @@ export interface ClientDriverParts {
   /** Other validators rule from now on; `proof` shows it to whoever knew the group before. */
   readonly onGroup: (group: Group, proof: CatchUp) => void;
   readonly options?: Partial<ClientOptions>;
+  /** Runs what it is given after the present turn of the event loop. Default `setImmediate`. */
+  readonly defer?: (run: () => void) => void;
 }
 
 export interface ClientRequestOptions {
@@ -47,9 +49,11 @@ export class ClientDriver {
   #stopped = false;
   #flushing = false;
   readonly #gathered: ClientInput[] = [];
+  readonly #defer: (run: () => void) => void;
 
   constructor(parts: ClientDriverParts) {
     this.#parts = parts;
+    this.#defer = parts.defer ?? setImmediate;
     this.#alarm = new Alarm(parts.clock, () => this.#feed({ type: 'wake' }));
     this.#state = createClient({
       self: parts.self,
@@ -181,12 +185,12 @@ export class ClientDriver {
     });
   }
 
-  /** What one tick of the event loop submits travels together, under one signature. */
+  /** What one turn of the event loop submits travels together, under one signature: callers that were woken by one message ask again together. */
   #gather(input: ClientInput): void {
     this.#gathered.push(input);
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => {
+    this.#defer(() => {
       this.#flushing = false;
       this.#feed({ type: 'together', inputs: this.#gathered.splice(0) });
     });

@@ -80,6 +80,7 @@ export class GroupWorld {
       openLog: ({ id }): Promise<WriteAheadLog> => openLog(disk, 'memory', id, { reserveBytes: 4_096 }),
       validatedBefore: async () => (await disk.read('pbft.log')) !== undefined,
       verifier: new SignatureVerifier({ pool: false }),
+      defer: queueMicrotask,
       memory: {
         load: async () => remembered,
         save: async (bytes) => {
