@@ -28,8 +28,6 @@ import { Attacker } from './attacker.ts';
 import { HonestMesh, type HonestNode } from './honest-mesh.ts';
 import type { RawStream } from './raw-stream.ts';
 
-export const coordinationProtocols = [pbftProtocol, groupProtocol, zoneProtocol] as const;
-
 const metadata = { capabilities: ['work'] };
 let tries = 0;
 

@@ -6,7 +6,7 @@
  * its id, also when it does not know whether the id arrived.
  */
 import * as v from 'valibot';
-import { isQuorateError } from '../../../errors.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { Answer } from '../machine/reducer.ts';
 import type { OrderingOptions } from '../ordering.ts';
 import type { CoordinationTools } from '../tools.ts';
@@ -73,7 +73,7 @@ export class Acquisition {
     if (state.state !== 'granted') return undefined;
     const { token } = state;
     // It may have been granted some time ago, and for a short time only until we say that we know.
-    return this.#insist(async (timeoutMs) => {
+    return this.#confirm(async (timeoutMs) => {
       const confirmed = leaseFromNow(clock, this.#wanted.leaseMs);
       const answer = await this.#tools.client.submit(
         { kind: 'grant.renew', id: place.id, token },
@@ -83,6 +83,18 @@ export class Acquisition {
       if (answer.code === 'GRANT_LOST') return undefined;
       throw refusalError(this.#wanted.name, answer);
     });
+  }
+
+  /** As `#insist`, for what was granted already: that the confirmation was never sent does not mean that nothing was granted. */
+  async #confirm<T>(attempt: (timeoutMs: number) => Promise<T>): Promise<T> {
+    try {
+      return await this.#insist(attempt);
+    } catch (error) {
+      if (!isQuorateError(error, 'NO_QUORUM')) throw error;
+      const { name } = this.#wanted;
+      const why = `'${name}' was granted, and could not be confirmed in time: ${error.message} It is given back, or ends with its lease.`;
+      throw new QuorateError('UNKNOWN_OUTCOME', why, { ...error.data, name, reason: 'unconfirmed' }, { cause: error });
+    }
   }
 
   /** Asks for a place, or says again that we wait. */

@@ -1,5 +1,6 @@
 /** Exclusive names as the registry wants them: with a proof that travels with the record. */
 import { decodeValue } from '../../../codec.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
 import { decodePayload } from '../../../payload.ts';
 import type { AgentId } from '../../../value.ts';
@@ -39,7 +40,9 @@ export class RegistryNames implements ExclusiveNames {
       return { token, proof, signal };
     } catch (error) {
       await this.release(id);
-      throw error;
+      if (!isQuorateError(error, 'NO_QUORUM')) throw error;
+      const why = `'${id}' was granted, and too few validators signed the proof in time: ${error.message} It is given back, or ends with the lease.`;
+      throw new QuorateError('UNKNOWN_OUTCOME', why, { ...error.data, id, reason: 'unproved' }, { cause: error });
     }
   }
 
