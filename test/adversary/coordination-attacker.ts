@@ -10,7 +10,6 @@ import { ensureNodeKey } from '../../src/composition/node-key.ts';
 import { createIdentity, type Identity } from '../../src/identity.ts';
 import type { NodeId } from '../../src/node-id.ts';
 import { decodePayload, encodePayload } from '../../src/payload.ts';
-import { zoneProtocol } from '../../src/protocols/coordination/barrier/network-zone-link.ts';
 import { defineGroup, type GroupDefinition } from '../../src/protocols/coordination/group/definition.ts';
 import {
   decodeGroupFrame,
