@@ -38,7 +38,8 @@ const leaf = fc.oneof(
   fc.boolean(),
   fc.integer(),
   fc.maxSafeInteger(),
-  fc.double({ noNaN: true }),
+  // The canonical encoding has one zero; what becomes of the other here has a test of its own.
+  fc.double({ noNaN: true }).map((number) => (number === 0 ? 0 : number)),
   fc.bigInt({ min: -(2n ** 100n), max: 2n ** 100n }),
   fc.string({ unit: 'grapheme' }),
   fc.string({ minLength: 20, maxLength: 300 }),
