@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Real meshes wait for each other most of the time, so a few more than there are cores.
+    maxWorkers: 3,
   },
 });

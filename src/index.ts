@@ -56,6 +56,7 @@ export {
   type CertificateProblem,
   type CertificateTrust,
   type Certified,
+  type EpochTrust,
   type GroupTrust,
   type LocalTrust,
   verifyCertificate,

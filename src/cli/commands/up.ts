@@ -179,7 +179,9 @@ function announce(mesh: Mesh, options: UpOptions, terminal: Terminal, control: s
   if (join !== undefined) terminal.out(`\nAnother terminal joins with\n\n  ${pc.cyan(join)}\n`);
   if (control !== undefined) {
     const command = invocation();
-    const asks = ['status', 'members', 'agents', 'watch', 'doctor'].map((name) => pc.cyan(`${command} ${name}`));
+    const asks = ['status', 'members', 'agents', 'validators', 'watch', 'doctor'].map((name) =>
+      pc.cyan(`${command} ${name}`),
+    );
     terminal.out(`\nand asks with ${asks.join(', ')}. Ctrl-C stops the node.\n`);
   }
   terminal.out('\n');

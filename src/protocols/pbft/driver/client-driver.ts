@@ -238,7 +238,7 @@ function resultOf(outcome: CommandOutcome, group: Group): Uint8Array {
     case 'unknown':
       throw new QuorateError(
         'UNKNOWN_OUTCOME',
-        `The command was sent, and ${weakQuorumOf(group)} equal answers did not come in time; ${list(outcome.silent)} did not answer. It may have run, or may still. Read the state before you repeat it.`,
+        `The command was sent, and ${equalAnswers(weakQuorumOf(group))} did not come in time; ${list(outcome.silent)} did not answer. It may have run, or may still. Read the state before you repeat it.`,
         { reason: 'no-quorum', ...missing(group, outcome.silent) },
       );
     case 'overloaded':
@@ -258,6 +258,8 @@ function readingOf(outcome: CommandOutcome, group: Group): Uint8Array {
     missing(group, outcome.silent),
   );
 }
+
+const equalAnswers = (needed: number): string => (needed === 1 ? 'an answer' : `${needed} equal answers`);
 
 const list = (ids: readonly NodeId[]): string => (ids.length === 0 ? 'nobody in particular' : ids.join(', '));
 
