@@ -5,7 +5,7 @@
  * known, whatever is asked waits, and ends with `NO_VALIDATORS` at its deadline.
  */
 import type { Clock } from '../../../clock.ts';
-import { QuorateError } from '../../../errors.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { Identity } from '../../../identity.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { Network } from '../../../p2p/network.ts';
@@ -35,6 +35,11 @@ import { ValidatorSeat } from './validator-seat.ts';
 export const pbftProtocol = '/quorate/pbft/1';
 /** A new view of seven validators with full windows has about 3 MB; larger messages are not sent. */
 const maxPbftFrameBytes = 16 << 20;
+
+/** Asked which group rules when a node starts: two that agree settle it. */
+const fewPeers = 2;
+/** All peers are asked no more often than this, milliseconds. */
+const askAllGapMs = 2_000;
 
 export interface GroupOptions {
   /** The founders, the same at each of them; undefined: learnt from peers. */
@@ -124,6 +129,10 @@ export class GroupOrdering implements Ordering {
   readonly #seat: ValidatorSeat;
   readonly #succession = new Succession();
   readonly #unsubscribe: (() => void)[] = [];
+  /** Peers that were asked which group rules; all of them once somebody here waits for the answer. */
+  readonly #asked = new Set<NodeId>();
+  #askEverybody = false;
+  #askedAllAt = Number.NEGATIVE_INFINITY;
   readonly refused = new Map<string, number>();
 
   /** To be made before the network starts. */
@@ -193,7 +202,10 @@ export class GroupOrdering implements Ordering {
    */
   async start(): Promise<void> {
     const { options, meshName, network, memory } = this.#parts;
-    this.#unsubscribe.push(network.on('peer:connected', ({ peer }) => this.#ask(peer)));
+    this.#unsubscribe.push(
+      network.on('peer:connected', ({ peer }) => this.#ask(peer)),
+      network.on('peer:disconnected', ({ peer }) => this.#asked.delete(peer)),
+    );
     const { founders } = options;
     const definition =
       founders === undefined
@@ -210,7 +222,7 @@ export class GroupOrdering implements Ordering {
 
   async submit(command: Uint8Array, options: OrderingOptions = {}): Promise<Uint8Array> {
     const { client, timeoutMs } = await this.#ready(options);
-    return client.submit(command, { timeoutMs, signal: options.signal });
+    return this.#answered(client.submit(command, { timeoutMs, signal: options.signal }));
   }
 
   async query(
@@ -220,7 +232,9 @@ export class GroupOrdering implements Ordering {
     const { client, timeoutMs } = await this.#ready(options);
     const local = options.consistency === 'local';
     if (local && this.validator !== undefined) return this.validator.query(query);
-    return client.read(query, local ? undefined : orderedRead(query), { timeoutMs, signal: options.signal });
+    return this.#answered(
+      client.read(query, local ? undefined : orderedRead(query), { timeoutMs, signal: options.signal }),
+    );
   }
 
   subscribe(topic: string, subscriber: Subscriber): () => void {
@@ -422,6 +436,7 @@ export class GroupOrdering implements Ordering {
 
   #untilKnown(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const stopping = this.#stopping.signal;
+    this.#askAll();
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         timer.cancel();
@@ -440,9 +455,34 @@ export class GroupOrdering implements Ordering {
 
   // The network.
 
-  /** Also when the group is known: perhaps none of the validators that this node knows of is one any more. */
+  /**
+   * Also when the group is known: perhaps none of the validators that this node knows of is one any more. A few peers are enough while nobody here waits: in a large mesh
+   * most nodes never coordinate, and a channel to each neighbour is not free.
+   */
   #ask(peer: NodeId): void {
+    if (this.#asked.has(peer) || (this.#asked.size >= fewPeers && !this.#askEverybody)) return;
+    this.#asked.add(peer);
     this.#tell(peer, { type: 'which' });
+  }
+
+  #askAll(): void {
+    const now = this.#parts.clock.now();
+    if (now - this.#askedAllAt < askAllGapMs) return;
+    this.#askedAllAt = now;
+    this.#askEverybody = true;
+    // Who was asked before may know more by now.
+    this.#asked.clear();
+    for (const peer of this.#parts.network.peers()) this.#ask(peer);
+  }
+
+  /** Nobody answers: others may rule by now. */
+  async #answered<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (isQuorateError(error, 'NO_QUORUM') || isQuorateError(error, 'UNKNOWN_OUTCOME')) this.#askAll();
+      throw error;
+    }
   }
 
   #tellAll(group: Group, frame: GroupFrame): void {
