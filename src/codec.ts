@@ -30,7 +30,11 @@ const decodeOptions = {
   allowIndefinite: false,
   rejectDuplicateMapKeys: true,
   tags: {
-    [TAG_DATE_EPOCH]: (decodeContent: () => unknown) => dateOfSeconds(decodeContent()),
+    [TAG_DATE_EPOCH]: (decodeContent: () => unknown) => {
+      const seconds = decodeContent();
+      if (typeof seconds === 'number' || typeof seconds === 'bigint') return dateOfSeconds(seconds);
+      throw new Error('a date that is no number');
+    },
     [TAG_BIGINT_POS]: bigIntDecoder,
     [TAG_BIGINT_NEG]: bigNegIntDecoder,
     [TAG_MAP]: mapDecoder,
@@ -41,8 +45,7 @@ const decodeOptions = {
  * Tag 1 holds seconds as a double. Times 1,000 that is not always the millisecond it came from, so the one
  * is taken whose seconds are exactly these. It matters for years far from ours, which may travel as well.
  */
-function dateOfSeconds(seconds: unknown): Date {
-  if (typeof seconds !== 'number' && typeof seconds !== 'bigint') throw new Error('a date that is no number');
+export function dateOfSeconds(seconds: number | bigint): Date {
   const near = Math.round(Number(seconds) * 1000);
   return new Date([near, near - 1, near + 1].find((ms) => ms / 1000 === seconds) ?? near);
 }

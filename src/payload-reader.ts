@@ -4,7 +4,7 @@
  * bounded besides: declared lengths are checked against what is there before anything is allocated, nesting
  * is capped, and so is the number of items, since one byte can ask for an object of fifty.
  */
-import { maxDepth } from './codec.ts';
+import { dateOfSeconds, maxDepth } from './codec.ts';
 import type { Value } from './value.ts';
 
 /** The bytes are not what the protocol allows; the channel they came on is to be aborted. */
@@ -228,7 +228,7 @@ export class PayloadReader {
     if (tag === 1) {
       const seconds = this.#item(depth);
       if (typeof seconds !== 'number') throw new MalformedFrame('A date is not a number.');
-      return new Date(Math.round(seconds * 1000));
+      return dateOfSeconds(seconds);
     }
     if (tag !== 2 && tag !== 3) throw new MalformedFrame(`Tag ${tag} is not used.`);
     const initial = this.u8();

@@ -44,7 +44,7 @@ const leaf = fc.oneof(
   fc.string({ unit: 'grapheme' }),
   fc.string({ minLength: 20, maxLength: 300 }),
   fc.uint8Array({ maxLength: 300 }),
-  fc.date({ noInvalidDate: true, min: new Date(-1e14), max: new Date(1e14) }),
+  fc.date({ noInvalidDate: true }),
 );
 const key = fc.string().filter((name) => name !== '__proto__');
 const { value: anyValue } = fc.letrec((tie) => ({

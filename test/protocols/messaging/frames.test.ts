@@ -17,6 +17,7 @@ import {
   endFrame,
 } from '../../../src/protocols/messaging/frames.ts';
 import { handlerFailed, rejected } from '../../../src/protocols/messaging/outcome.ts';
+import { travels } from '../../travels.ts';
 
 const limit = 100_000;
 const id = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -29,7 +30,8 @@ const header = fc.record({
     nil: undefined,
   }),
 });
-const message = fc.oneof(fc.integer(), fc.string(), fc.dictionary(name, fc.integer(), { noNullPrototype: true }));
+const record = fc.dictionary(name, fc.integer(), { noNullPrototype: true }).filter(travels);
+const message = fc.oneof(fc.integer(), fc.string(), record);
 const head = fc.option(fc.record({ epoch: fc.maxSafeNat(), seq: fc.maxSafeNat() }), { nil: undefined });
 
 describe('frames', () => {

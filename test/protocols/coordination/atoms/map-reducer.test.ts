@@ -128,7 +128,7 @@ const commands = fc.array(
       kind: fc.constant('map.set'),
       name: fc.constantFrom('m', 'n'),
       key,
-      value: fc.jsonValue({ maxDepth: 1 }).map(bytes),
+      value: fc.jsonValue({ maxDepth: 1 }).filter(encodable).map(bytes),
       ifVersion,
     }),
     fc.record({ kind: fc.constant('map.delete'), name: fc.constantFrom('m', 'n'), key, ifVersion }),
