@@ -1,7 +1,7 @@
 /** What every `Atoms` must do, as cases for any test runner; in one process and across nodes. */
 import assert from 'node:assert/strict';
 import type { Atoms, MapChange } from '../protocols/coordination/atoms/atoms.ts';
-import { failure } from './registry-support.ts';
+import { type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 export interface AtomsSubject {
   /** At least one; those of one mesh share their atoms, of which there are none yet. */
@@ -10,25 +10,11 @@ export interface AtomsSubject {
   stop(): Promise<void>;
 }
 
-export interface AtomsConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case. */
-  readonly create: () => Promise<AtomsSubject>;
-}
+export type AtomsConformanceOptions = ConformanceOptions<AtomsSubject>;
 
 /** Declares all cases with `test`. */
-export function atomsConformance({ test, create }: AtomsConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function atomsConformance(options: AtomsConformanceOptions): void {
+  declareCases(options, cases);
 }
 
 /** One of the nodes; those of a subject with fewer stand for several. */

@@ -7,10 +7,10 @@
  * auctionConformance({ test, create: async () => ({ parties: [one, two, three], stop }) });
  */
 import assert from 'node:assert/strict';
-import { type ErrorCode, QuorateError } from '../errors.ts';
 import type { NodeId } from '../node-id.ts';
 import type { AuctionOptions, AuctionState, Auctions } from '../protocols/coordination/auctions/auctions.ts';
 import { readAuctionCertificate } from '../protocols/coordination/auctions/statement.ts';
+import { type Cases, type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 /** Somebody who takes part, from a node. */
 export interface AuctionParty {
@@ -27,13 +27,7 @@ export interface AuctionSubject {
   stop(): Promise<void>;
 }
 
-export interface AuctionConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  readonly create: () => Promise<AuctionSubject>;
-}
-
-type Cases = Readonly<Record<string, (parties: AuctionSubject['parties']) => Promise<void>>>;
+export type AuctionConformanceOptions = ConformanceOptions<AuctionSubject>;
 
 /** Long enough for some bids on a machine that is busy with others. */
 const bidMs = 3_000;
@@ -50,17 +44,6 @@ const dutch = {
   stepMs: 3_600_000,
   timeoutMs,
 } as const;
-
-async function failure(code: ErrorCode, promise: Promise<unknown>): Promise<QuorateError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof QuorateError, `expected a QuorateError ${code}, got ${String(error)}`);
-    assert.equal(error.code, code, `${error.code}: ${error.message}`);
-    return error;
-  }
-  assert.fail(`expected ${code}, but it succeeded`);
-}
 
 /** Opens at the first party, bids each amount from the next one, and says winner's index and price, or 'unsold'. */
 async function run(
@@ -96,8 +79,8 @@ async function registerAll(parties: AuctionSubject['parties']): Promise<void> {
   for (const [n, party] of parties.entries()) await party.register(`bidder-${n}`);
 }
 
-const cases: Cases = {
-  'sealed bids: price, reserve and ties': async (parties) => {
+const cases: Cases<AuctionSubject> = {
+  'sealed bids: price, reserve and ties': async ({ parties }) => {
     await registerAll(parties);
     const outcomes = await Promise.all([
       run(parties, sealed, [300, 700, 450]),
@@ -110,7 +93,7 @@ const cases: Cases = {
     assert.deepEqual(outcomes, [[1, 450], [1, 700], [0, 100], 'unsold', 'unsold', [1, 450]]);
   },
 
-  'English: the last bid stands; a bid must exceed it by the increment': async (parties) => {
+  'English: the last bid stands; a bid must exceed it by the increment': async ({ parties }) => {
     await registerAll(parties);
     const { id } = await parties[0].coordination.auction(english);
     const [first, second] = await Promise.all(
@@ -127,7 +110,7 @@ const cases: Cases = {
     assert.equal(refused.data['reason'], 'bidding-is-over');
   },
 
-  'Dutch: the first who takes the price has it': async (parties) => {
+  'Dutch: the first who takes the price has it': async ({ parties }) => {
     await registerAll(parties);
     const { id } = await parties[0].coordination.auction(dutch);
     const auctions = await Promise.all(parties.map(({ coordination }) => coordination.joinAuction(id, { timeoutMs })));
@@ -143,7 +126,7 @@ const cases: Cases = {
     }
   },
 
-  'fencing tokens rise from sale to sale': async (parties) => {
+  'fencing tokens rise from sale to sale': async ({ parties }) => {
     await registerAll(parties);
     const tokens: number[] = [];
     for (const { coordination } of parties) {
@@ -161,7 +144,7 @@ const cases: Cases = {
     );
   },
 
-  'only those who are named bid, from the nodes they lived on at the opening': async (parties) => {
+  'only those who are named bid, from the nodes they lived on at the opening': async ({ parties }) => {
     await registerAll(parties);
     const [a, b] = parties;
     const auction = await a.coordination.auction({ ...dutch, bidders: ['bidder-1'] });
@@ -173,7 +156,7 @@ const cases: Cases = {
     await there.bid(500, { as: 'bidder-1', timeoutMs });
   },
 
-  'an id is one auction: the same terms join it, others are refused': async ([a, b]) => {
+  'an id is one auction: the same terms join it, others are refused': async ({ parties: [a, b] }) => {
     const [one, other] = await Promise.all([
       a.coordination.auction({ ...dutch, id: 'gpu' }),
       b.coordination.auction({ ...dutch, id: 'gpu' }),
@@ -190,7 +173,7 @@ const cases: Cases = {
     );
   },
 
-  'terms and bids that are none are refused before anything happens': async ([a]) => {
+  'terms and bids that are none are refused before anything happens': async ({ parties: [a] }) => {
     const { data } = await failure('INVALID_ARGUMENT', a.coordination.auction({ ...sealed, bidMs: 0, reserve: 0.5 }));
     assert.deepEqual(Object.keys(data['fields'] as object).sort(), ['bidMs', 'reserve']);
     await failure('INVALID_ARGUMENT', a.coordination.auction({ ...dutch, reserve: 501 }));
@@ -202,7 +185,7 @@ const cases: Cases = {
     }
   },
 
-  'bidders bid by themselves, wherever they live': async (parties) => {
+  'bidders bid by themselves, wherever they live': async ({ parties }) => {
     await registerAll(parties);
     const stops = parties.map(({ coordination }, n) =>
       coordination.bidder(`bidder-${n}`, (_, { minimum }) => Math.max(minimum, 100 * (n + 1)), { open: n === 0 }),
@@ -218,7 +201,7 @@ const cases: Cases = {
     for (const stop of stops) stop();
   },
 
-  'watching tells how it stands, from now to the end': async (parties) => {
+  'watching tells how it stands, from now to the end': async ({ parties }) => {
     await registerAll(parties);
     const [a, b] = parties;
     const auction = await a.coordination.auction(english);
@@ -233,7 +216,7 @@ const cases: Cases = {
     assert.deepEqual(await a.coordination.inspectAuction(auction.id, { timeoutMs }), last);
   },
 
-  'the certificate states the result, once there is one': async (parties) => {
+  'the certificate states the result, once there is one': async ({ parties }) => {
     await registerAll(parties);
     const [a, b] = parties;
     const auction = await a.coordination.auction(dutch);
@@ -252,15 +235,6 @@ const cases: Cases = {
 };
 
 /** Declares all cases with `test`. */
-export function auctionConformance({ test, create }: AuctionConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject.parties);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function auctionConformance(options: AuctionConformanceOptions): void {
+  declareCases(options, cases);
 }

@@ -1,7 +1,7 @@
 /** What every `BarrierProvider` must do, as cases for any test runner; in one process and across nodes. */
 import assert from 'node:assert/strict';
 import type { Barrier, BarrierOptions, BarrierProvider } from '../protocols/coordination/barrier/barrier.ts';
-import { failure } from './registry-support.ts';
+import { type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 /** One node of a fresh mesh, or one process that stands for all. */
 export interface BarrierSubjectNode {
@@ -16,25 +16,11 @@ export interface BarrierSubject {
   stop(): Promise<void>;
 }
 
-export interface BarrierConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case. */
-  readonly create: () => Promise<BarrierSubject>;
-}
+export type BarrierConformanceOptions = ConformanceOptions<BarrierSubject>;
 
 /** Declares all cases with `test`. */
-export function barrierConformance({ test, create }: BarrierConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function barrierConformance(options: BarrierConformanceOptions): void {
+  declareCases(options, cases);
 }
 
 /** The barrier as three participants see it, spread over the nodes. */

@@ -8,9 +8,10 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ErrorCode, QuorateError } from '../errors.ts';
+import { QuorateError } from '../errors.ts';
 import type { NodeId } from '../node-id.ts';
 import type { Grants, Leader } from '../protocols/coordination/grants/grants.ts';
+import { type Cases, type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 /** Somebody who wants something, from a node. */
 export interface GrantParty {
@@ -25,35 +26,20 @@ export interface GrantSubject {
   stop(): Promise<void>;
 }
 
-export interface GrantConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  readonly create: () => Promise<GrantSubject>;
-}
-
-type Cases = Readonly<Record<string, (parties: GrantSubject['parties']) => Promise<void>>>;
+export type GrantConformanceOptions = ConformanceOptions<GrantSubject>;
 
 /** Far longer than anything takes that works. */
 const timeoutMs = 60_000;
-
-async function failure(code: ErrorCode, promise: Promise<unknown>): Promise<QuorateError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof QuorateError, `expected a QuorateError ${code}, got ${String(error)}`);
-    assert.equal(error.code, code, `${error.code}: ${error.message}`);
-    return error;
-  }
-  assert.fail(`expected ${code}, but it succeeded`);
-}
 
 /** Returns when that many stand in line. */
 async function inLine({ coordination }: GrantParty, name: string, count: number): Promise<void> {
   while (((await coordination.inspect(name, { timeoutMs }))?.waiting ?? 0) !== count) await sleep(5);
 }
 
-const lockCases: Cases = {
-  'a lock goes from one to the next in the order of asking, with rising tokens': async ([one, two, three]) => {
+const lockCases: Cases<GrantSubject> = {
+  'a lock goes from one to the next in the order of asking, with rising tokens': async ({
+    parties: [one, two, three],
+  }) => {
     const first = await one.coordination.lock('door', { timeoutMs });
     assert.equal(first.held, true);
     assert.equal(first.name, 'door');
@@ -69,7 +55,7 @@ const lockCases: Cases = {
     assert.ok((await third).token > heldSecond.token);
   },
 
-  'a waiter that timed out is never granted: the next who waits has it': async ([one, two, three]) => {
+  'a waiter that timed out is never granted: the next who waits has it': async ({ parties: [one, two, three] }) => {
     const held = await one.coordination.lock('door', { timeoutMs });
     const patient = inLine(one, 'door', 1).then(() => three.coordination.lock('door', { timeoutMs }));
     const error = await failure('TIMED_OUT', two.coordination.lock('door', { timeoutMs: 1_000 }));
@@ -80,7 +66,7 @@ const lockCases: Cases = {
     assert.equal((await one.coordination.inspect('door', { timeoutMs }))?.waiting, 0);
   },
 
-  'a waiter whose signal aborts leaves the line': async ([one, two]) => {
+  'a waiter whose signal aborts leaves the line': async ({ parties: [one, two] }) => {
     await one.coordination.lock('door', { timeoutMs });
     const stop = new AbortController();
     const waiting = two.coordination.lock('door', { timeoutMs, signal: stop.signal });
@@ -90,13 +76,13 @@ const lockCases: Cases = {
     await inLine(one, 'door', 0);
   },
 
-  'who does not want to wait is told at once who holds it': async ([one, two]) => {
+  'who does not want to wait is told at once who holds it': async ({ parties: [one, two] }) => {
     await one.coordination.lock('door', { timeoutMs });
     const error = await failure('TIMED_OUT', two.coordination.lock('door', { wait: false, timeoutMs }));
     assert.equal(error.data['holder'], one.node);
   },
 
-  'a lock is kept beyond its first lease for as long as its holder lives': async ([one, two]) => {
+  'a lock is kept beyond its first lease for as long as its holder lives': async ({ parties: [one, two] }) => {
     const leaseMs = 2_000;
     const held = await one.coordination.lock('door', { leaseMs, timeoutMs });
     const leaseEnd = async () => (await two.coordination.inspect('door', { timeoutMs }))?.holders[0]?.leaseEndsAt ?? 0;
@@ -108,7 +94,9 @@ const lockCases: Cases = {
     await failure('TIMED_OUT', two.coordination.lock('door', { wait: false, timeoutMs }));
   },
 
-  'a released lock says so everywhere it can be asked, and releasing again does nothing': async ([one, two]) => {
+  'a released lock says so everywhere it can be asked, and releasing again does nothing': async ({
+    parties: [one, two],
+  }) => {
     const held = await one.coordination.lock('door', { timeoutMs });
     held.assertHeld();
     await Promise.all([held.release(), held.release()]);
@@ -121,7 +109,7 @@ const lockCases: Cases = {
     assert.equal((await one.coordination.inspect('door', { timeoutMs }))?.holders[0]?.token, next.token);
   },
 
-  'a lock is released at the end of its block': async ([one, two]) => {
+  'a lock is released at the end of its block': async ({ parties: [one, two] }) => {
     {
       await using lock = await one.coordination.lock('door', { timeoutMs });
       assert.equal(lock.held, true);
@@ -129,7 +117,7 @@ const lockCases: Cases = {
     assert.equal((await two.coordination.lock('door', { wait: false, timeoutMs })).held, true);
   },
 
-  'of many who want it at once, each has it once and alone': async (parties) => {
+  'of many who want it at once, each has it once and alone': async ({ parties }) => {
     let inside = 0;
     const tokens: number[] = [];
     const visit = async ({ coordination }: GrantParty): Promise<void> => {
@@ -149,7 +137,7 @@ const lockCases: Cases = {
     assert.equal(new Set(tokens).size, 30);
   },
 
-  'wrong arguments are named, and change nothing': async ([one]) => {
+  'wrong arguments are named, and change nothing': async ({ parties: [one] }) => {
     const wrong = { leaseMs: 1, timeoutMs: -1 };
     const error = await failure('INVALID_ARGUMENT', one.coordination.lock('', wrong));
     assert.deepEqual(Object.keys(error.data['fields'] as object).sort(), ['leaseMs', 'name', 'timeoutMs']);
@@ -158,8 +146,10 @@ const lockCases: Cases = {
   },
 };
 
-const semaphoreCases: Cases = {
-  'a semaphore has as many holders as permits, and nobody passes who waits for more': async ([one, two, three]) => {
+const semaphoreCases: Cases<GrantSubject> = {
+  'a semaphore has as many holders as permits, and nobody passes who waits for more': async ({
+    parties: [one, two, three],
+  }) => {
     const permits = 3;
     const large = await one.coordination.semaphore('gpu', { permits, count: 2, timeoutMs });
     const small = await two.coordination.semaphore('gpu', { permits, timeoutMs });
@@ -177,7 +167,7 @@ const semaphoreCases: Cases = {
     assert.equal((await waiting).count, 2);
   },
 
-  'two who do not agree on the permits are told both numbers': async ([one, two]) => {
+  'two who do not agree on the permits are told both numbers': async ({ parties: [one, two] }) => {
     await one.coordination.semaphore('gpu', { permits: 3, timeoutMs });
     const error = await failure('ALREADY_EXISTS', two.coordination.semaphore('gpu', { permits: 4, timeoutMs }));
     assert.deepEqual([error.data['permits'], error.data['asked']], [3, 4]);
@@ -185,8 +175,10 @@ const semaphoreCases: Cases = {
   },
 };
 
-const electionCases: Cases = {
-  'an election has one leader, whom all see, and another when that one resigns': async ([one, two, three]) => {
+const electionCases: Cases<GrantSubject> = {
+  'an election has one leader, whom all see, and another when that one resigns': async ({
+    parties: [one, two, three],
+  }) => {
     const leader = () => three.coordination.election('scheduler').leader({ timeoutMs });
     assert.equal(await leader(), undefined);
     const first = await one.coordination.election('scheduler').campaign({ value: { at: 'one' }, timeoutMs });
@@ -200,7 +192,7 @@ const electionCases: Cases = {
     assert.deepEqual(await leader(), { node: two.node, token, value: 'two' });
   },
 
-  'an election can be observed': async ([one, two]) => {
+  'an election can be observed': async ({ parties: [one, two] }) => {
     const stop = new AbortController();
     const observed = two.coordination.election('scheduler').observe({ signal: stop.signal });
     const terms = observed[Symbol.asyncIterator]();
@@ -215,22 +207,13 @@ const electionCases: Cases = {
     assert.equal((await end).done, true);
   },
 
-  'a leader says only little': async ([one]) => {
+  'a leader says only little': async ({ parties: [one] }) => {
     const campaign = one.coordination.election('scheduler').campaign({ value: 'x'.repeat(3_000), timeoutMs });
     await failure('PAYLOAD_TOO_LARGE', campaign);
   },
 };
 
 /** Declares all cases with `test`. */
-export function grantConformance({ test, create }: GrantConformanceOptions): void {
-  for (const [name, body] of Object.entries({ ...lockCases, ...semaphoreCases, ...electionCases })) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject.parties);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function grantConformance(options: GrantConformanceOptions): void {
+  declareCases(options, { ...lockCases, ...semaphoreCases, ...electionCases });
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { defineStateMachine } from '../protocols/coordination/state-machines/define.ts';
 import type { AnyStateMachine, StateMachines } from '../protocols/coordination/state-machines/state-machines.ts';
-import { failure } from './registry-support.ts';
+import { type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 /** Adds up, never below zero. Replies with the sum and with what it was given to know. */
 const purse = defineStateMachine({
@@ -35,25 +35,12 @@ export interface StateMachinesSubject {
   stop(): Promise<void>;
 }
 
-export interface StateMachinesConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case, whose validators have `conformanceMachines`. */
-  readonly create: () => Promise<StateMachinesSubject>;
-}
+/** The validators of each subject must have `conformanceMachines`. */
+export type StateMachinesConformanceOptions = ConformanceOptions<StateMachinesSubject>;
 
 /** Declares all cases with `test`. */
-export function stateMachinesConformance({ test, create }: StateMachinesConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function stateMachinesConformance(options: StateMachinesConformanceOptions): void {
+  declareCases(options, cases);
 }
 
 const generousMs = 30_000;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { NodeId } from '../node-id.ts';
 import type { Names } from '../protocols/coordination/names/names.ts';
-import { failure } from './registry-support.ts';
+import { type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 export interface NamesSubjectNode {
   readonly names: Names;
@@ -16,25 +16,11 @@ export interface NamesSubject {
   stop(): Promise<void>;
 }
 
-export interface NamesConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case. */
-  readonly create: () => Promise<NamesSubject>;
-}
+export type NamesConformanceOptions = ConformanceOptions<NamesSubject>;
 
 /** Declares all cases with `test`. */
-export function namesConformance({ test, create }: NamesConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function namesConformance(options: NamesConformanceOptions): void {
+  declareCases(options, cases);
 }
 
 const at = ({ nodes }: NamesSubject, index: number): NamesSubjectNode =>

@@ -17,7 +17,7 @@ import {
 import type { CertificateTrust } from '../protocols/coordination/certificates/verify.ts';
 import { verifyDecision } from '../protocols/coordination/proposals/decisions.ts';
 import type { Decision, Proposals } from '../protocols/coordination/proposals/proposals.ts';
-import { failure } from './registry-support.ts';
+import { type ConformanceOptions, declareCases, failure } from './suite.ts';
 
 /** One node of a fresh mesh, or one process that stands for all. */
 export interface ProposalNode {
@@ -36,25 +36,11 @@ export interface ProposalSubject {
   stop(): Promise<void>;
 }
 
-export interface ProposalConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case. */
-  readonly create: () => Promise<ProposalSubject>;
-}
+export type ProposalConformanceOptions = ConformanceOptions<ProposalSubject>;
 
 /** Declares all cases with `test`. */
-export function proposalConformance({ test, create }: ProposalConformanceOptions): void {
-  for (const [name, body] of Object.entries(cases)) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function proposalConformance(options: ProposalConformanceOptions): void {
+  declareCases(options, cases);
 }
 
 const generousMs = 30_000;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { CallContext } from '../protocols/messaging/messaging.ts';
 import { aborted, gate, type MessagingCases } from './messaging-support.ts';
-import { failure } from './registry-support.ts';
+import { failure } from './suite.ts';
 
 const hour = 3_600_000;
 

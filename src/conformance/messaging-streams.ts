@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { CallContext } from '../protocols/messaging/messaging.ts';
 import type { Value } from '../value.ts';
 import { aborted, collect, gate, type MessagingCases } from './messaging-support.ts';
-import { failure } from './registry-support.ts';
+import { failure } from './suite.ts';
 
 export const streamCases: MessagingCases = {
   'a streamed reply gives its items in order': async ({ messaging, register }) => {

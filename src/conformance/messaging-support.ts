@@ -2,6 +2,7 @@
 import type { NodeId } from '../node-id.ts';
 import type { AgentHandler, Messaging } from '../protocols/messaging/messaging.ts';
 import type { AgentMetadata } from '../protocols/registry/registry.ts';
+import type { Cases } from './suite.ts';
 
 /** A caller, and a place where agents run: the same node, or another one of the same mesh. */
 export interface MessagingSubject {
@@ -21,7 +22,7 @@ export interface MessagingSubject {
   stop(): Promise<void>;
 }
 
-export type MessagingCases = Readonly<Record<string, (subject: MessagingSubject) => Promise<void>>>;
+export type MessagingCases = Cases<MessagingSubject>;
 
 /** A promise to be settled from outside, to hold a handler until the case lets it go. */
 export function gate<T = void>(): { readonly promise: Promise<T>; open(value: T): void } {

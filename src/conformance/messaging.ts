@@ -10,26 +10,13 @@
 import { callCases } from './messaging-calls.ts';
 import { streamCases } from './messaging-streams.ts';
 import type { MessagingSubject } from './messaging-support.ts';
+import { type ConformanceOptions, declareCases } from './suite.ts';
 
 export type { MessagingSubject } from './messaging-support.ts';
 
-export interface MessagingConformanceOptions {
-  /** Declares one test: `test` or `it` of nearly any runner. */
-  readonly test: (name: string, body: () => Promise<void>) => unknown;
-  /** A new subject for each case. */
-  readonly create: () => Promise<MessagingSubject>;
-}
+export type MessagingConformanceOptions = ConformanceOptions<MessagingSubject>;
 
 /** Declares all cases with `test`. */
-export function messagingConformance({ test, create }: MessagingConformanceOptions): void {
-  for (const [name, body] of Object.entries({ ...callCases, ...streamCases })) {
-    test(name, async () => {
-      const subject = await create();
-      try {
-        await body(subject);
-      } finally {
-        await subject.stop();
-      }
-    });
-  }
+export function messagingConformance(options: MessagingConformanceOptions): void {
+  declareCases(options, { ...callCases, ...streamCases });
 }

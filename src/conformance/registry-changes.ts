@@ -1,7 +1,8 @@
 /** Registering, updating, unregistering, batches, and the end. */
 import assert from 'node:assert/strict';
 import type { BatchOperation } from '../protocols/registry/registry.ts';
-import { failure, handler, ids, type RegistryCases, take, words } from './registry-support.ts';
+import { handler, ids, type RegistryCases, take, words } from './registry-support.ts';
+import { failure } from './suite.ts';
 
 const register = (id: string, ...capabilities: string[]): BatchOperation => ({
   op: 'register',

@@ -1,7 +1,8 @@
 /** Criteria, order, limits and scopes. */
 import assert from 'node:assert/strict';
 import type { Criteria, Registry } from '../protocols/registry/registry.ts';
-import { failure, handler, ids, type RegistryCases } from './registry-support.ts';
+import { handler, ids, type RegistryCases } from './registry-support.ts';
+import { failure } from './suite.ts';
 
 /** Four agents that differ in everything. */
 async function populate(registry: Registry): Promise<void> {

@@ -1,7 +1,8 @@
 /** Choosing one agent, and watching. */
 import assert from 'node:assert/strict';
 import type { BuiltInStrategy, Registry } from '../protocols/registry/registry.ts';
-import { failure, handler, type RegistryCases, take, takeUntilUp, words } from './registry-support.ts';
+import { handler, type RegistryCases, take, takeUntilUp, words } from './registry-support.ts';
+import { failure } from './suite.ts';
 
 const strategies: readonly BuiltInStrategy[] = ['nearestHealthy', 'leastLoaded', 'roundRobin', 'random', 'sameZone'];
 

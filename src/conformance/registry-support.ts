@@ -1,9 +1,9 @@
 /** What the cases of the registry share. */
 import assert from 'node:assert/strict';
-import { type ErrorCode, QuorateError } from '../errors.ts';
 import type { NodeId } from '../node-id.ts';
 import type { AgentHandler } from '../protocols/messaging/messaging.ts';
 import type { AgentRecord, Registry, RegistryEvent } from '../protocols/registry/registry.ts';
+import type { Cases } from './suite.ts';
 
 /** One fresh, empty registry without a metadata schema, and what is known about it. */
 export interface RegistrySubject {
@@ -16,24 +16,11 @@ export interface RegistrySubject {
   stop(): Promise<void>;
 }
 
-export type RegistryCases = Readonly<Record<string, (subject: RegistrySubject) => Promise<void>>>;
+export type RegistryCases = Cases<RegistrySubject>;
 
 export const handler: AgentHandler = () => undefined;
 
 export const ids = (records: readonly AgentRecord[]): string[] => records.map(({ id }) => id);
-
-/** The error with that code that `action` ends with. */
-export async function failure(code: ErrorCode, action: () => unknown): Promise<QuorateError> {
-  let result: unknown;
-  try {
-    result = await action();
-  } catch (error) {
-    assert.ok(error instanceof QuorateError, `expected a QuorateError ${code}, got ${String(error)}`);
-    assert.equal(error.code, code, `${error.code}: ${error.message}`);
-    return error;
-  }
-  assert.fail(`expected ${code}, but it succeeded with ${String(result)}`);
-}
 
 /** The next `count` events. */
 export async function take(events: AsyncIterator<RegistryEvent>, count: number): Promise<RegistryEvent[]> {
