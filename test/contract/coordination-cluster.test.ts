@@ -1,30 +1,16 @@
 /** The conformance suites of coordination for a validator and a client on another node, over real connections. */
-import { describe, test } from 'vitest';
+import { describe } from 'vitest';
 import { atomsConformance } from '../../src/conformance/coordination-atoms.ts';
 import { barrierConformance } from '../../src/conformance/coordination-barrier.ts';
 import { conformanceMachines, stateMachinesConformance } from '../../src/conformance/coordination-machines.ts';
 import { proposalConformance } from '../../src/conformance/coordination-proposals.ts';
-import { createMesh, type Mesh } from '../../src/mesh.ts';
-import { quiet } from '../mesh/mesh-nodes.ts';
+import type { Mesh } from '../../src/mesh.ts';
 import { pollUntil } from '../mesh/poll.ts';
-
-const limitMs = 120_000;
-const declare = (name: string, body: () => Promise<void>): void => test(name, body, limitMs);
+import { declare, stopAll, validatorWithClients } from './meshes.ts';
 
 async function pair(): Promise<{ nodes: readonly [Mesh, Mesh]; stop: () => Promise<void> }> {
-  const common = { mode: 'cluster', name: 'contract', logger: quiet } as const;
-  const validator = await createMesh({
-    ...common,
-    coordination: { validators: ['self'], durable: false, machines: conformanceMachines },
-  });
-  const client = await createMesh({ ...common, bootstrap: validator.status().addresses });
-  return {
-    nodes: [validator, client],
-    stop: async () => {
-      await client.stop();
-      await validator.stop();
-    },
-  };
+  const nodes = (await validatorWithClients(1, { machines: conformanceMachines })) as readonly [Mesh, Mesh];
+  return { nodes, stop: () => stopAll(nodes) };
 }
 
 describe('numbers and maps', () => {
