@@ -82,8 +82,11 @@ export class ScriptedMembership implements Membership {
     return [...this.#members.values()];
   }
 
-  accusations(): readonly Accusation[] {
-    return [];
+  /** What `accusations` answers. */
+  standing: readonly Accusation[] = [];
+
+  accusations(of?: NodeId): readonly Accusation[] {
+    return this.standing.filter(({ accused }) => of === undefined || accused === of);
   }
 
   heardFrom(): void {
