@@ -22,11 +22,12 @@ import type { Certificate } from '../certificates/certificate.ts';
 import { type CoordinationMachine, orderedRead } from '../machine/machine.ts';
 import type { Ordering, OrderingOptions, ReadConsistency, Subscriber } from '../ordering.ts';
 import { Certifier } from './certifier.ts';
-import { defineGroup, encodeDefinition, type GroupDefinition, maxDefinitionBytes } from './definition.ts';
+import { defineGroup, encodeDefinition, type GroupDefinition } from './definition.ts';
 import { EventFeed } from './event-feed.ts';
 import { decodeGroupFrame, encodeGroupFrame, type GroupFrame, groupProtocol, maxGroupFrameBytes } from './frames.ts';
 import { InboundBudget } from './inbound-budget.ts';
-import { acceptable, GroupLearning, idOf } from './learning.ts';
+import { Introductions } from './introductions.ts';
+import { acceptable, idOf } from './learning.ts';
 import { Questions } from './questions.ts';
 import { Succession } from './succession.ts';
 import type { Validator } from './validator.ts';
@@ -35,11 +36,6 @@ import { ValidatorSeat } from './validator-seat.ts';
 export const pbftProtocol = '/quorate/pbft/1';
 /** A new view of seven validators with full windows has about 3 MB; larger messages are not sent. */
 const maxPbftFrameBytes = 16 << 20;
-
-/** Asked which group rules when a node starts: two that agree settle it. */
-const fewPeers = 2;
-/** All peers are asked no more often than this, milliseconds. */
-const askAllGapMs = 2_000;
 
 export interface GroupOptions {
   /** The founders, the same at each of them; undefined: learnt from peers. */
@@ -119,7 +115,7 @@ export class GroupOrdering implements Ordering {
   readonly #frames: PeerLinks;
   readonly #certifier: Certifier;
   readonly #health: Questions<Health>;
-  readonly #learning: GroupLearning;
+  readonly #introductions: Introductions;
   readonly #stopping = new AbortController();
   readonly #known: Promise<void>;
   #tellKnown: () => void = () => undefined;
@@ -129,10 +125,6 @@ export class GroupOrdering implements Ordering {
   readonly #seat: ValidatorSeat;
   readonly #succession = new Succession();
   readonly #unsubscribe: (() => void)[] = [];
-  /** Peers that were asked which group rules; all of them once somebody here waits for the answer. */
-  readonly #asked = new Set<NodeId>();
-  #askEverybody = false;
-  #askedAllAt = Number.NEGATIVE_INFINITY;
   readonly refused = new Map<string, number>();
 
   /** To be made before the network starts. */
@@ -179,16 +171,22 @@ export class GroupOrdering implements Ordering {
       },
       onGone: (peer) => this.validator?.forget(peer),
     });
-    this.#learning = new GroupLearning({
+    this.#introductions = new Introductions({
       meshName: parts.meshName,
       pinned: parts.options.pinned,
       clock,
+      peers: () => network.peers(),
+      tell: (to, frame) => this.#tell(to, frame),
+      definition: () => this.#definition,
+      way: () => this.validator?.catchUp() ?? this.#succession.encoded,
       onLearned: (definition, from) => {
         parts.log('info', `Learned the validators of this mesh from ${from.join(', ')}.`, { group: idOf(definition) });
         void this.#remember(definition);
         this.#open(definition);
       },
+      onWay: (from, way) => this.#client?.receive(from, way),
       onConflict: (message) => parts.log('error', message),
+      onRefused: (reason) => this.#count(reason),
     });
   }
 
@@ -203,15 +201,15 @@ export class GroupOrdering implements Ordering {
   async start(): Promise<void> {
     const { options, meshName, network, memory } = this.#parts;
     this.#unsubscribe.push(
-      network.on('peer:connected', ({ peer }) => this.#ask(peer)),
-      network.on('peer:disconnected', ({ peer }) => this.#asked.delete(peer)),
+      network.on('peer:connected', ({ peer }) => this.#introductions.ask(peer)),
+      network.on('peer:disconnected', ({ peer }) => this.#introductions.disconnected(peer)),
     );
     const { founders } = options;
     const definition =
       founders === undefined
         ? acceptable((await memory.load()) ?? new Uint8Array(0), meshName, options.pinned)
         : defineGroup(meshName, founders.validators, founders.f);
-    for (const peer of network.peers()) this.#ask(peer);
+    for (const peer of network.peers()) this.#introductions.ask(peer);
     if (definition === undefined) return;
     if (founders !== undefined) await this.#remember(definition);
     this.#open(definition);
@@ -307,7 +305,7 @@ export class GroupOrdering implements Ordering {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort(new QuorateError('STOPPED', 'This mesh has stopped; create another.'));
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#learning.stop();
+    this.#introductions.stop();
     this.#client?.stop();
     this.#events?.stop();
     await this.#seat.stop();
@@ -436,7 +434,7 @@ export class GroupOrdering implements Ordering {
 
   #untilKnown(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const stopping = this.#stopping.signal;
-    this.#askAll();
+    this.#introductions.askAll();
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         timer.cancel();
@@ -446,7 +444,9 @@ export class GroupOrdering implements Ordering {
       };
       const onAbort = (): void => end(() => reject(signal?.reason));
       const onStop = (): void => end(() => reject(stopping.reason));
-      const timer = this.#parts.clock.after(timeoutMs, () => end(() => reject(noValidators(this.#learning.asked))));
+      const timer = this.#parts.clock.after(timeoutMs, () =>
+        end(() => reject(noValidators(this.#introductions.heard))),
+      );
       signal?.addEventListener('abort', onAbort, { once: true });
       stopping.addEventListener('abort', onStop, { once: true });
       void this.#known.then(() => end(resolve));
@@ -455,32 +455,12 @@ export class GroupOrdering implements Ordering {
 
   // The network.
 
-  /**
-   * Also when the group is known: perhaps none of the validators that this node knows of is one any more. A few peers are enough while nobody here waits: in a large mesh
-   * most nodes never coordinate, and a channel to each neighbour is not free.
-   */
-  #ask(peer: NodeId): void {
-    if (this.#asked.has(peer) || (this.#asked.size >= fewPeers && !this.#askEverybody)) return;
-    this.#asked.add(peer);
-    this.#tell(peer, { type: 'which' });
-  }
-
-  #askAll(): void {
-    const now = this.#parts.clock.now();
-    if (now - this.#askedAllAt < askAllGapMs) return;
-    this.#askedAllAt = now;
-    this.#askEverybody = true;
-    // Who was asked before may know more by now.
-    this.#asked.clear();
-    for (const peer of this.#parts.network.peers()) this.#ask(peer);
-  }
-
   /** Nobody answers: others may rule by now. */
   async #answered<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer;
     } catch (error) {
-      if (isQuorateError(error, 'NO_QUORUM') || isQuorateError(error, 'UNKNOWN_OUTCOME')) this.#askAll();
+      if (isQuorateError(error, 'NO_QUORUM') || isQuorateError(error, 'UNKNOWN_OUTCOME')) this.#introductions.askAll();
       throw error;
     }
   }
@@ -527,13 +507,10 @@ export class GroupOrdering implements Ordering {
     }
     switch (frame.type) {
       case 'which':
-        this.#tellGroup(from);
+        this.#introductions.onWhich(from);
         break;
       case 'group':
-        if (frame.definition !== undefined && this.#definition === undefined) {
-          if (!this.#learning.hear(from, frame.definition)) this.#count('coordination: another group');
-        }
-        if (frame.catchUp !== undefined && this.#isOurs(frame.definition)) this.#client?.receive(from, frame.catchUp);
+        this.#introductions.onGroup(from, frame);
         break;
       case 'certified':
         this.#certifier.onCertified(from, frame);
@@ -549,25 +526,6 @@ export class GroupOrdering implements Ordering {
       default:
         this.validator?.onFrame(from, frame);
     }
-  }
-
-  /** The way to the validators of another group proves nothing here, and whoever tells it need not lie: this node may have been told the wrong one. */
-  #isOurs(definition: Uint8Array | undefined): boolean {
-    if (this.#definition === undefined || definition === undefined) return true;
-    return equal(encodeDefinition(this.#definition), definition);
-  }
-
-  #tellGroup(peer: NodeId): void {
-    const way = this.validator?.catchUp() ?? this.#succession.encoded;
-    // A longer one is asked for by the agreement protocol, once the group is known.
-    const catchUp = way !== undefined && way.length <= maxGroupFrameBytes - 2 * maxDefinitionBytes ? way : undefined;
-    const definition = this.#definition === undefined ? undefined : encodeDefinition(this.#definition);
-    const frame: GroupFrame = {
-      type: 'group',
-      ...(definition === undefined ? {} : { definition }),
-      ...(catchUp === undefined ? {} : { catchUp }),
-    };
-    this.#tell(peer, frame);
   }
 
   /** What does not fit a frame (a way from the founders over very many changes of validators) is not sent; who asked finds it missing. */
@@ -597,8 +555,6 @@ export class GroupOrdering implements Ordering {
 function healthOf({ epoch, view, active, executed, stable, logBytes }: Health): Health {
   return { epoch, view, active, executed, stable, logBytes };
 }
-
-const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 function noValidators(asked: readonly NodeId[]): QuorateError {
   return new QuorateError(
