@@ -52,6 +52,9 @@ export type ErrorCode =
   | 'STALE_TOKEN'
   | 'CONFLICT'
   | 'BARRIER_BROKEN'
+  // Variables.
+  | 'OUT_OF_RANGE'
+  | 'DEFINITION_CONFLICT'
   // The control socket of the command line.
   | 'CONTROL_UNAVAILABLE';
 
