@@ -27,6 +27,11 @@ export interface MeshOptions<Custom = Record<string, Value>> {
   /** Free resources of this node by name, shown to all members, e.g. `{ cpu: 8, memoryMB: 4096 }`. Default none. */
   readonly capacity?: Readonly<Record<string, number>>;
   /**
+   * Keeps `capacity.cpu` (free share of this machine's processors, 0 to 1) and `capacity.memoryMB` (free memory) of this node fresh by measurement: announced when they have
+   * changed by a tenth, at most every 5 s. Default false.
+   */
+  readonly measureCapacity?: boolean;
+  /**
    * Directory for the node key (0600) and epoch; created when missing, locked while the mesh runs.
    * Without it the node has a new identity at each start.
    */
@@ -136,6 +141,7 @@ export interface ResolvedOptions<Custom = Record<string, Value>> {
   readonly zone: string;
   readonly roles: readonly string[];
   readonly capacity: Readonly<Record<string, number>>;
+  readonly measureCapacity: boolean;
   readonly dataDir: string | undefined;
   readonly listen: readonly string[];
   readonly announce: readonly string[];
@@ -281,6 +287,7 @@ const schema = v.strictObject({
     ),
     {},
   ),
+  measureCapacity: v.optional(v.boolean('must be true or false'), false),
   dataDir: v.optional(v.pipe(v.string('must be a path'), v.minLength(1, 'must not be empty'))),
   listen: v.optional(addresses(16), ['/ip4/127.0.0.1/tcp/0']),
   announce: v.optional(addresses(16), []),
