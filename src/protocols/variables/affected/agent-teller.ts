@@ -1,0 +1,225 @@
+/**
+ * Tells one agent what its queue holds, one notice after the other: calls until the agent acknowledges, with growing pauses after failures.
+ *
+ * A notice keeps its idempotency key from attempt to attempt, so that one whose answer was lost does not run twice; a handler that has failed gets
+ * another key, since the same one would only be answered with the same failure.
+ */
+import { createHash } from 'node:crypto';
+import { ExponentialBackoff, type IBackoff } from 'cockatiel';
+import type { Clock, Rng, Timer } from '../../../clock.ts';
+import { isQuorateError } from '../../../errors.ts';
+import type { AgentId } from '../../../value.ts';
+import type { Messaging } from '../../messaging/messaging.ts';
+import type { VariableNotice } from '../variables.ts';
+import type { News } from './audiences.ts';
+import { NoticeQueue, type Settle } from './notice-queue.ts';
+
+/** Notices that wait for one agent, at most. The oldest give way: what counts is the present value. */
+export const maxWaiting = 1_000;
+/** How long one attempt takes at most, milliseconds. As any call. */
+const attemptMs = 5_000;
+/** A handler that has failed so often at one notice is told the next, if there is one. Guess: over half a minute of trying. */
+const maxHandlerFailures = 10;
+/** Names that are longer are hashed, so that a key stays below the bound of 256 bytes. */
+const maxNameInKey = 160;
+
+export interface TellerTools {
+  readonly messaging: Pick<Messaging, 'call'>;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** Hybrid logical stamps: greater than any given or heard of before. */
+  readonly stamp: () => number;
+  /** For what nobody waits for. */
+  readonly onError: (error: unknown, where: string) => void;
+}
+
+export interface TellerTarget {
+  readonly variable: string;
+  readonly agent: AgentId;
+  readonly method: string;
+}
+
+export class AgentTeller {
+  readonly #tools: TellerTools;
+  readonly #target: TellerTarget;
+  readonly #queue: NoticeQueue;
+  readonly #over = new AbortController();
+  #calling = false;
+  #backoff: IBackoff<unknown> | undefined;
+  #retry: Timer | undefined;
+  #handlerFailures = 0;
+  /** Of all notices; part of their keys. */
+  #failedRuns = 0;
+  #lastFailure: string | undefined;
+  #givenUp: string | undefined;
+
+  constructor(tools: TellerTools, target: TellerTarget) {
+    this.#tools = tools;
+    this.#target = target;
+    this.#queue = new NoticeQueue(target.variable, maxWaiting);
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** Why the notice that waits has not got through so far; undefined when nothing failed. */
+  get trouble(): string | undefined {
+    return this.#lastFailure;
+  }
+
+  tell(news: News): void {
+    if (this.#givenUp !== undefined) return;
+    this.#queue.tell(news, this.#tools.stamp());
+    this.#next();
+  }
+
+  /** The agent is this node's to tell from now on; what others told it is not known here. */
+  takeOver(present: News | undefined): void {
+    this.#queue.release();
+    if (present !== undefined) this.tell(present);
+  }
+
+  release(): void {
+    this.#queue.release();
+    if (this.#queue.length === 0) this.#calm();
+  }
+
+  /** Settles when the agent has acknowledged; tries at once, whatever failed before. The function returned ends the waiting. */
+  wait(news: News, settle: Settle): () => void {
+    if (this.#givenUp !== undefined) {
+      settle(this.#givenUp);
+      return () => undefined;
+    }
+    const cancel = this.#queue.wait(news, news.at ?? this.#tools.stamp(), settle);
+    this.#calm();
+    this.#next();
+    return () => {
+      cancel();
+      if (this.#queue.length === 0) this.#calm();
+    };
+  }
+
+  /** Ends for good, and the call that is under way as well. */
+  stop(reason: string): void {
+    this.#givenUp = reason;
+    this.#calm();
+    this.#queue.abandon(reason);
+    this.#over.abort();
+  }
+
+  #next(): void {
+    if (this.#calling || this.#retry !== undefined) return;
+    const notice = this.#queue.begin();
+    if (notice === undefined) return;
+    this.#calling = true;
+    void this.#send(notice);
+  }
+
+  async #send(notice: VariableNotice): Promise<void> {
+    const { agent, method } = this.#target;
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      await this.#tools.messaging.call(agent, notice, {
+        method,
+        idempotencyKey: this.#keyOf(notice),
+        retries: 0,
+        timeoutMs: attemptMs,
+        signal: this.#over.signal,
+      });
+    } catch (error) {
+      failure = { error };
+    }
+    this.#calling = false;
+    if (this.#over.signal.aborted) return;
+    if (failure === undefined) {
+      this.#queue.acknowledged();
+      this.#calm();
+    } else this.#onFailure(failure.error);
+    this.#next();
+  }
+
+  #keyOf({ version }: VariableNotice): string {
+    const { variable } = this.#target;
+    const name =
+      Buffer.byteLength(variable) <= maxNameInKey
+        ? variable
+        : createHash('sha256').update(variable).digest('base64url');
+    const again = this.#failedRuns === 0 ? '' : `/${this.#failedRuns}`;
+    return `variable/${name}/${version}${again}`;
+  }
+
+  #onFailure(error: unknown): void {
+    const { agent, variable, method } = this.#target;
+    this.#lastFailure = error instanceof Error ? error.message : String(error);
+    if (isQuorateError(error, 'REJECTED') && error.data['reason'] === 'no-such-method') {
+      this.#givenUp = `it has no method '${method}'`;
+      this.#queue.abandon(this.#givenUp);
+      this.#tools.onError(error, `variable '${variable}' affects agent '${agent}', which is told nothing`);
+      return;
+    }
+    if (isQuorateError(error, 'HANDLER_FAILED')) {
+      this.#handlerFailures += 1;
+      this.#failedRuns += 1;
+    }
+    const hopeless = !mayPass(error);
+    if (hopeless || (this.#handlerFailures >= maxHandlerFailures && this.#queue.length > 1)) {
+      this.#tools.onError(error, `variable '${variable}': a notice to agent '${agent}' was left out`);
+      this.#queue.skip(this.#lastFailure);
+      this.#calm();
+      return;
+    }
+    this.#queue.failed();
+    if (this.#queue.length === 0) this.#calm();
+    else this.#pause(error);
+  }
+
+  #pause(error: unknown): void {
+    this.#backoff = this.#backoff === undefined ? this.#firstBackoff() : this.#backoff.next(undefined);
+    // A rate limit knows when it is worth while to come again.
+    const hint = isQuorateError(error) ? error.data['retryAfterMs'] : undefined;
+    const atLeast = typeof hint === 'number' && hint > 0 ? Math.min(hint, maxPauseMs) : 0;
+    this.#retry = this.#tools.clock.after(Math.max(this.#backoff.duration, atLeast), () => {
+      this.#retry = undefined;
+      this.#next();
+    });
+  }
+
+  #firstBackoff(): IBackoff<unknown> {
+    const { rng } = this.#tools;
+    const generator = (tried: number | undefined, { initialDelay, maxDelay, exponent }: BackoffOptions) => {
+      const most = Math.min(maxDelay, initialDelay * exponent ** (tried ?? 0));
+      return [most * (0.5 + rng.float() / 2), (tried ?? 0) + 1] as [number, number];
+    };
+    const options = { generator, initialDelay: firstPauseMs, maxDelay: maxPauseMs, exponent: 2 };
+    return new ExponentialBackoff<number>(options).next();
+  }
+
+  /** Forgets what failed. */
+  #calm(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#backoff = undefined;
+    this.#handlerFailures = 0;
+    this.#lastFailure = undefined;
+  }
+}
+
+interface BackoffOptions {
+  readonly initialDelay: number;
+  readonly maxDelay: number;
+  readonly exponent: number;
+}
+
+const firstPauseMs = 100;
+/** An agent that is back is told after so long at most. */
+const maxPauseMs = 10_000;
+
+const passing: ReadonlySet<string> = new Set([
+  'NOT_DELIVERED',
+  'REJECTED',
+  'UNKNOWN_OUTCOME',
+  'HANDLER_FAILED',
+  'STOPPED',
+]);
+const mayPass = (error: unknown): boolean => isQuorateError(error) && passing.has(error.code);
