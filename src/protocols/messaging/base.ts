@@ -3,18 +3,20 @@
  * about agents of this process. A subclass says how a message reaches an agent of another node.
  */
 import type { Clock, Rng } from '../../clock.ts';
-import { isQuorateError, QuorateError } from '../../errors.ts';
+import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { AgentId, Value } from '../../value.ts';
 import type { Criteria, ResolveOptions } from '../registry/records.ts';
+import { Attempts } from './attempts.ts';
 import { RetryBudget } from './budget.ts';
+import type { CallPolicy } from './call-policy.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { Invocation } from './invocation.ts';
 import { type AgentLimits, defaultMessagingLimits, type MessagingLimits } from './limits.ts';
 import { LocalCall, LocalCast } from './local-calls.ts';
 import { LocalStream } from './local-stream.ts';
 import type { CallOptions, CastOptions, LocalHandlers, MailboxStatus, Messaging, StreamOptions } from './messaging.ts';
-import { invitesRetry, notDelivered, rejected } from './outcome.ts';
+import { notDelivered, rejected } from './outcome.ts';
 import { checkAgentId, checkOptions, isCancelled, Outgoing } from './outgoing.ts';
 import { type AgentRef, createRef } from './ref.ts';
 import { ScopedMessaging } from './scoped.ts';
@@ -77,6 +79,7 @@ export abstract class BaseMessaging implements Messaging {
   protected readonly latency = new LatencyHistogram();
   protected stopped = false;
   readonly #budget: RetryBudget;
+  readonly #attempts: Attempts;
   readonly #pending = new Map<AgentId, PendingCounter>();
   readonly #counts = { localCalls: 0, remoteCalls: 0, casts: 0, streams: 0, retries: 0 };
 
@@ -88,6 +91,7 @@ export abstract class BaseMessaging implements Messaging {
     this.limits = { ...defaultMessagingLimits, ...options.limits };
     this.onError = options.onError;
     this.#budget = new RetryBudget(this.limits.retryRatio, this.limits.retryBurst);
+    this.#attempts = this.#makeAttempts();
     this.dispatcher = new Dispatcher({
       handlers: options.handlers,
       limits: this.limits,
@@ -116,6 +120,13 @@ export abstract class BaseMessaging implements Messaging {
   /** How many invocations of an agent of this process may run and wait. Throws `INVALID_ARGUMENT`. */
   setAgentLimits(agent: AgentId, limits: AgentLimits): void {
     this.dispatcher.setLimits(agent, limits);
+  }
+
+  /**
+   * Breakers, limits and meters: asked before each attempt of each message that leaves for an agent, local ones too. Undefined: nobody.
+   */
+  setPolicy(policy: CallPolicy | undefined): void {
+    this.#attempts.policy = policy;
   }
 
   /** Calls sent from here to that agent and not yet answered. */
@@ -177,12 +188,10 @@ export abstract class BaseMessaging implements Messaging {
     }
     this.#budget.onCall();
     const deadlineAt = this.#deadline(scope, options?.timeoutMs ?? this.limits.defaultTimeoutMs);
-    if (typeof target === 'string') {
-      const retries = options?.retries ?? (options?.idempotencyKey === undefined ? 0 : 1);
-      if (retries === 0)
-        return this.#attempt<Reply>(new Outgoing(this.self, target, message, deadlineAt, options, scope));
+    if (this.#attempts.policy === undefined && typeof target === 'string' && isPlain(options)) {
+      return this.#attempt<Reply>(new Outgoing(this.self, target, message, deadlineAt, options, scope));
     }
-    return this.#callRetrying<Reply>(scope, target, message, options ?? {}, deadlineAt);
+    return this.#attempts.call<Reply>({ scope, target, message, options, deadlineAt });
   }
 
   async castFrom(
@@ -195,11 +204,19 @@ export abstract class BaseMessaging implements Messaging {
     this.#counts.casts += 1;
     // A cast outlives the call it is made in, so it does not inherit the deadline.
     const deadlineAt = this.clock.now() + (options?.timeoutMs ?? this.limits.castTimeoutMs);
+    if (this.#attempts.policy !== undefined || options?.onAnswered !== undefined) {
+      await this.#attempts.cast({ scope, target, message, options, deadlineAt });
+      return;
+    }
     const agent = typeof target === 'string' ? target : this.#choose(target, options, []);
     const outgoing = new Outgoing(this.self, agent, message, deadlineAt, options, scope);
     this.#checkOpen(outgoing);
-    if (!this.dispatcher.has(agent)) {
-      await this.castRemote(this.#locate(agent), outgoing);
+    await this.#sendCast(outgoing);
+  }
+
+  async #sendCast(outgoing: Outgoing): Promise<void> {
+    if (!this.dispatcher.has(outgoing.agent)) {
+      await this.castRemote(this.#locate(outgoing.agent), outgoing);
       return;
     }
     const cast = new LocalCast(this.dispatcher, outgoing);
@@ -284,67 +301,22 @@ export abstract class BaseMessaging implements Messaging {
   }
 
   #attempt<Reply>(outgoing: Outgoing): Promise<Reply> {
-    const agent = outgoing.agent;
     return new Promise<Reply>((resolve, reject) => {
       // A throw in here rejects the promise; the hot path has no other wrapper.
       this.#checkOpen(outgoing);
-      if (this.dispatcher.has(agent)) {
-        this.#counts.localCalls += 1;
-        this.dispatcher.submit(
-          new LocalCall(this.dispatcher, outgoing, resolve as (value: never) => void, reject),
-          false,
-        );
-        return;
-      }
-      const record = this.#locate(agent);
-      this.#counts.remoteCalls += 1;
-      this.callRemote(record, outgoing, resolve as (value: never) => void, reject);
+      this.#sendCall(outgoing, resolve as (value: never) => void, reject);
     });
   }
 
-  async #callRetrying<Reply>(
-    scope: Invocation | undefined,
-    target: AgentId | Criteria,
-    message: unknown,
-    options: CallOptions,
-    deadlineAt: number,
-  ): Promise<Reply> {
-    const hasKey = options.idempotencyKey !== undefined;
-    const retries = options.retries ?? 1;
-    const failed: AgentId[] = [];
-    let lastError: unknown;
-    let unknown: QuorateError | undefined;
-    let agent: AgentId | undefined = typeof target === 'string' ? target : undefined;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        agent ??= this.#choose(target as Criteria, options, failed);
-      } catch (error) {
-        throw lastError ?? error;
-      }
-      try {
-        return await this.#attempt<Reply>(new Outgoing(this.self, agent, message, deadlineAt, options, scope));
-      } catch (error) {
-        // That the last attempt was not delivered says nothing about an earlier one that may have been.
-        if (isQuorateError(error, 'UNKNOWN_OUTCOME')) unknown = error;
-        lastError = isQuorateError(error, 'HANDLER_FAILED') ? error : (unknown ?? error);
-        if (attempt >= retries || !invitesRetry(error, hasKey) || !this.#budget.take()) throw lastError;
-      }
-      this.#counts.retries += 1;
-      // After an unknown outcome only the same agent knows the key; anybody else might run it a second time.
-      const moveOn = typeof target !== 'string' && unknown === undefined;
-      if (moveOn) {
-        failed.push(agent);
-        agent = undefined;
-      } else if (!(await this.#pause(attempt, deadlineAt))) throw lastError;
+  #sendCall(outgoing: Outgoing, resolve: (value: never) => void, reject: (error: QuorateError) => void): void {
+    if (this.dispatcher.has(outgoing.agent)) {
+      this.#counts.localCalls += 1;
+      this.dispatcher.submit(new LocalCall(this.dispatcher, outgoing, resolve, reject), false);
+      return;
     }
-  }
-
-  /** Waits before the same agent is tried again: 20 ms, doubled each time, jittered. False when the deadline is nearer. */
-  async #pause(attempt: number, deadlineAt: number): Promise<boolean> {
-    const ms = Math.min(20 * 2 ** attempt, 1_000) * (0.5 + this.rng.float());
-    if (this.clock.now() + ms >= deadlineAt) return false;
-    await new Promise<void>((resolve) => this.clock.after(ms, resolve));
-    return true;
+    const record = this.#locate(outgoing.agent);
+    this.#counts.remoteCalls += 1;
+    this.callRemote(record, outgoing, resolve, reject);
   }
 
   #openStream<Item>(
@@ -353,12 +325,46 @@ export abstract class BaseMessaging implements Messaging {
     message: unknown,
     options: StreamOptions,
   ): AsyncIterator<Item> {
-    const agent = typeof target === 'string' ? target : this.#choose(target, options, []);
     const deadlineAt = scope?.deadlineAt ?? Number.POSITIVE_INFINITY;
+    if (this.#attempts.policy !== undefined || options.onAnswered !== undefined) {
+      this.#counts.streams += 1;
+      return this.#attempts.stream<Item>({ scope, target, message, options, deadlineAt }, options);
+    }
+    const agent = typeof target === 'string' ? target : this.#choose(target, options, []);
     const outgoing = new Outgoing(this.self, agent, message, deadlineAt, options, scope);
     this.#checkOpen(outgoing);
     this.#counts.streams += 1;
+    return this.#sendStream<Item>(outgoing, options);
+  }
+
+  #sendStream<Item>(outgoing: Outgoing, options: StreamOptions): AsyncIterator<Item> {
+    const { agent } = outgoing;
     if (!this.dispatcher.has(agent)) return this.streamRemote<Item>(this.#locate(agent), outgoing, options);
     return new LocalStream<Item>(this.dispatcher, outgoing, options, options.timeoutMs ?? this.limits.defaultTimeoutMs);
   }
+
+  #makeAttempts(): Attempts {
+    return new Attempts({
+      self: this.self,
+      clock: this.clock,
+      rng: this.rng,
+      budget: this.#budget,
+      checkOpen: (outgoing) => this.#checkOpen(outgoing),
+      choose: (criteria, options, failed) => this.#choose(criteria, options, failed),
+      sendCall: (outgoing, resolve, reject) => this.#sendCall(outgoing, resolve, reject),
+      sendCast: (outgoing) => this.#sendCast(outgoing),
+      openStream: (outgoing, options) => this.#sendStream(outgoing, options),
+      onRetry: () => {
+        this.#counts.retries += 1;
+      },
+      onError: this.onError,
+    });
+  }
+}
+
+/** One attempt at one agent, and nobody asks who answered. */
+function isPlain(options: CallOptions | undefined): boolean {
+  if (options === undefined) return true;
+  const retries = options.retries ?? (options.idempotencyKey === undefined ? 0 : 1);
+  return retries === 0 && options.onAnswered === undefined;
 }

@@ -1,6 +1,7 @@
 /** What may be asked for with a message. */
 import type { AgentId, Value } from '../../value.ts';
 import type { ResolveOptions } from '../registry/records.ts';
+import type { AnsweredBy } from './call-policy.ts';
 
 /** W3C trace context, carried along unchanged. */
 export interface TraceContext {
@@ -22,6 +23,11 @@ export interface CastOptions {
    * may wait and run, default 60,000; for a stream the wait for each item, default 5,000.
    */
   readonly timeoutMs?: number;
+  /**
+   * Told once who answered, just before the call resolves: for a cast once it is in the mailbox, for a stream with its first item.
+   * A fallback of an open breaker says so. Not told of failures.
+   */
+  readonly onAnswered?: (by: AnsweredBy) => void;
 }
 
 export interface CallOptions extends CastOptions {

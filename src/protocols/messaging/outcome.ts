@@ -14,7 +14,9 @@ export type RejectedReason =
   | 'overloaded'
   | 'draining'
   | 'stream-limit'
-  | 'agent-gone';
+  | 'agent-gone'
+  | 'circuit-open'
+  | 'rate-limited';
 /** What was lost after sending. `data.reason` of `UNKNOWN_OUTCOME`. */
 export type UnknownReason =
   | 'deadline'
@@ -51,6 +53,8 @@ const rejectedText: Record<RejectedReason, string> = {
   draining: 'its node is shutting down; another agent may take the call',
   'stream-limit': 'too many streams are open; close some first',
   'agent-gone': 'it was unregistered while the message waited',
+  'circuit-open': 'its circuit breaker is open; try again after data.retryAfterMs, or name fallback agents',
+  'rate-limited': 'a rate limit of this node is used up; try again after data.retryAfterMs',
 };
 
 export function rejected(

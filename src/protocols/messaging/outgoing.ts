@@ -92,6 +92,9 @@ export function checkOptions(options: CallOptions): void {
   checkText(wrong, 'idempotencyKey', options.idempotencyKey, maxKeyBytes);
   checkText(wrong, 'trace.traceparent', options.trace?.traceparent, maxTraceBytes);
   checkText(wrong, 'trace.tracestate', options.trace?.tracestate, maxTraceBytes);
+  if (options.onAnswered !== undefined && typeof options.onAnswered !== 'function') {
+    wrong.push('onAnswered must be a function');
+  }
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
     wrong.push('signal must be an AbortSignal');
   }
