@@ -142,10 +142,15 @@ export class NoticeQueue {
   #pushOut(index: number, reason: string): void {
     const [out] = this.#entries.splice(index, 1);
     if (out === undefined) return;
-    const next = this.#entries[index];
-    if (next === undefined) this.#skipped += out.skipped + 1;
-    else next.skipped += out.skipped + 1;
+    this.#countSkipped(index, out.skipped + 1);
     settleAll(out, 'dropped', reason);
+  }
+
+  /** What is missing before the notice at `index` is counted there, or in the one that comes. */
+  #countSkipped(index: number, count: number): void {
+    const next = this.#entries[index];
+    if (next === undefined) this.#skipped += count;
+    else next.skipped += count;
   }
 
   #dropIfUnwanted(entry: Entry): void {
@@ -154,6 +159,7 @@ export class NoticeQueue {
     // What is on its way is only dropped when it has failed.
     if (index < 0 || (index === 0 && this.#sending)) return;
     this.#entries.splice(index, 1);
+    this.#countSkipped(index, entry.skipped);
     entry.state = 'dropped';
   }
 }
