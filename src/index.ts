@@ -117,6 +117,7 @@ export type {
   Membership,
   MembershipEvents,
 } from './protocols/membership/membership.ts';
+export type { AnsweredBy } from './protocols/messaging/call-policy.ts';
 export type { AgentLimits } from './protocols/messaging/limits.ts';
 export type {
   AgentHandler,
@@ -153,4 +154,25 @@ export type {
   Registry,
   RegistryEvent,
 } from './protocols/registry/registry.ts';
+export type {
+  AffectedAgents,
+  BuiltInRule,
+  ChoiceOptions,
+  CompositeOptions,
+  Contribution,
+  CoordinateOptions,
+  CustomRule,
+  NumberOptions,
+  RangePolicy,
+  SetOptions,
+  Variable,
+  VariableChange,
+  VariableExplanation,
+  VariableNotice,
+  VariableOptions,
+  VariableScope,
+  VariableStatus,
+  Variables,
+  VariableWrite,
+} from './protocols/variables/variables.ts';
 export type { AgentId, Value } from './value.ts';

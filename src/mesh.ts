@@ -19,6 +19,7 @@ import type { CallOptions, CastOptions, Messaging, StreamOptions } from './proto
 import type { AgentRef } from './protocols/messaging/ref.ts';
 import type { Criteria } from './protocols/registry/records.ts';
 import type { Registry } from './protocols/registry/registry.ts';
+import type { Variables } from './protocols/variables/variables.ts';
 import type { AgentId, Value } from './value.ts';
 
 export type { MeshEvents } from './composition/parts.ts';
@@ -37,6 +38,13 @@ export interface Mesh<Custom = Record<string, Value>> extends Messaging, AsyncDi
    * await using lock = await mesh.coordination.lock('reports/today');
    */
   readonly coordination: Coordination;
+  /**
+   * Tunables that many nodes share, each contributing what it found: temperatures, batch sizes, choices of a model.
+   *
+   * @example
+   * const temperature = mesh.variables.float('temperature', { min: 0, max: 2, default: 0.7 });
+   */
+  readonly variables: Variables;
   /**
    * The methods of an agent as a typed object.
    *
@@ -142,6 +150,10 @@ class Node<Custom> implements Mesh<Custom> {
     return this.#running.coordination;
   }
 
+  get variables(): Variables {
+    return this.#running.variables;
+  }
+
   call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply> {
     return this.#running.messaging.call<Reply>(target, message, options);
   }
@@ -188,6 +200,7 @@ class Node<Custom> implements Mesh<Custom> {
       feeds: parts.feeds(),
       calls: { pending: parts.pendingCalls(), mailboxes: parts.messaging.status().mailboxes },
       coordination: parts.coordination.status(),
+      variables: parts.variables.status(),
       lag: parts.lag(),
       traffic: parts.traffic(),
       refused: parts.refused(),

@@ -16,11 +16,14 @@ import { misbehaviourBanMs, Reputation } from '../p2p/reputation.ts';
 import { MeshMembership } from '../protocols/membership/mesh-membership.ts';
 import { ClusterMessaging, type RegistryHeads } from '../protocols/messaging/cluster.ts';
 import { ClusterRegistry } from '../protocols/registry/cluster-registry.ts';
+import type { Registry } from '../protocols/registry/registry.ts';
 import { Replication } from '../protocols/replication/replication.ts';
+import { FeedEntries } from '../protocols/sharing/feed-entries.ts';
 import { type ClusterCoordination, clusterCoordination } from './coordination.ts';
 import { Departures } from './departures.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { feedStatus, peerStatus, RefusalCounts } from './status.ts';
+import { variablesOver } from './variables.ts';
 
 export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promise<MeshParts<Custom>> {
   const { options, clock, rng, lifecycle, onError } = assembly;
@@ -84,10 +87,11 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     log: (level, message, data) => options.logger[level](message, data),
   });
   const membership = makeMembership(assembly, { store, network, replication, onMisbehaviour });
+  const hlc = new HybridClock(() => clock.wallNow());
   const registry: ClusterRegistry<Custom> = new ClusterRegistry<Custom>({
     self,
     zone: options.zone,
-    hlc: new HybridClock(() => clock.wallNow()),
+    hlc,
     rng,
     clock,
     feeds: store,
@@ -99,6 +103,8 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     pendingCalls: (agent) => messaging.pendingCalls(agent),
     onListenerError: onError,
   });
+  // Made before the network starts, so that it sees every change from the first.
+  const variableEntries = new FeedEntries({ store: 'variables', feeds: store, membership, onError });
   const messaging: ClusterMessaging = new ClusterMessaging({
     self,
     registry: registry as unknown as ConstructorParameters<typeof ClusterMessaging>[0]['registry'],
@@ -164,6 +170,22 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
       await coordination.ordering.stop();
     },
   );
+  const variables = await lifecycle.start(
+    'variables',
+    () =>
+      variablesOver(assembly, {
+        self,
+        entries: variableEntries,
+        hlc,
+        registry: registry as unknown as Registry<unknown>,
+        messaging,
+        coordination: coordination.coordination,
+      }),
+    (started) => {
+      started.stop();
+      variableEntries.stop();
+    },
+  );
 
   return {
     id: self,
@@ -171,6 +193,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     messaging,
     membership,
     coordination: coordination.coordination,
+    variables: variables.variables,
     addresses: () => network.addresses(),
     peers: () => network.peers().map((peer) => peerStatus(peer, membership.get(peer))),
     feeds: () => feedStatus(store),

@@ -4,13 +4,17 @@ import { createIdentity } from '../identity.ts';
 import { LocalMembership } from '../protocols/membership/local-membership.ts';
 import { LocalMessaging } from '../protocols/messaging/local.ts';
 import { LocalRegistry } from '../protocols/registry/local-registry.ts';
+import type { Registry } from '../protocols/registry/registry.ts';
+import { LocalEntries } from '../protocols/sharing/local-entries.ts';
 import { type LocalCoordination, localCoordination } from './coordination.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
+import { variablesOver } from './variables.ts';
 
 export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise<MeshParts<Custom>> {
   const { options, clock, rng, lifecycle, onError } = assembly;
   const identity = createIdentity();
   const { id } = identity;
+  const hlc = new HybridClock(() => clock.wallNow());
   const membership = new LocalMembership(id, {
     addresses: [],
     zone: options.zone,
@@ -26,7 +30,7 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
       new LocalRegistry<Custom>({
         self: id,
         zone: options.zone,
-        hlc: new HybridClock(() => clock.wallNow()),
+        hlc,
         rng,
         schema: options.metadata,
         maxAgents: options.registry.maxAgentsPerNode,
@@ -62,12 +66,26 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
       started.ordering.stop();
     },
   );
+  const variables = await lifecycle.start(
+    'variables',
+    () =>
+      variablesOver(assembly, {
+        self: id,
+        entries: new LocalEntries({ self: id, zone: options.zone, onError }),
+        hlc,
+        registry: registry as unknown as Registry<unknown>,
+        messaging,
+        coordination: coordination.coordination,
+      }),
+    (started) => started.stop(),
+  );
   return {
     id,
     registry,
     messaging,
     membership,
     coordination: coordination.coordination,
+    variables: variables.variables,
     addresses: () => [],
     peers: () => [],
     feeds: () => [],

@@ -10,6 +10,7 @@ import type { Member, MemberState, Membership } from '../protocols/membership/me
 import type { BaseMessaging } from '../protocols/messaging/base.ts';
 import type { MessagingLimits } from '../protocols/messaging/limits.ts';
 import type { Registry } from '../protocols/registry/registry.ts';
+import type { Variables } from '../protocols/variables/variables.ts';
 import type { FeedStatus, MeshStatus, PeerStatus } from './status.ts';
 
 /** What an operator or an application may want to hear of. */
@@ -28,6 +29,8 @@ export interface MeshEvents {
   validatorFailed: { readonly error: QuorateError };
   /** A validator signed two contradicting messages. */
   equivocation: { readonly node: NodeId; readonly kind: string };
+  /** A variable that this node defined is defined differently by another, which was first. */
+  definitionConflict: { readonly variable: string; readonly error: QuorateError };
   /** The mesh has stopped; `error` when it had to, e.g. because another process uses its identity. */
   stopped: { readonly error: QuorateError | undefined };
 }
@@ -39,6 +42,7 @@ export interface MeshParts<Custom> {
   readonly messaging: BaseMessaging;
   readonly membership: Membership;
   readonly coordination: Coordination;
+  readonly variables: Variables;
   addresses(): readonly string[];
   peers(): readonly PeerStatus[];
   feeds(): readonly FeedStatus[];

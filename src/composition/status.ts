@@ -5,6 +5,7 @@ import type { NodeId } from '../node-id.ts';
 import type { CoordinationStatus } from '../protocols/coordination/coordination.ts';
 import type { Member, MemberState } from '../protocols/membership/membership.ts';
 import type { MailboxStatus } from '../protocols/messaging/messaging.ts';
+import type { VariableStatus } from '../protocols/variables/variables.ts';
 
 export interface PeerStatus {
   readonly id: NodeId;
@@ -53,6 +54,8 @@ export interface MeshStatus {
   };
   /** Who decides, and the validator of this process. */
   readonly coordination: CoordinationStatus;
+  /** The variables that this process defined. */
+  readonly variables: readonly VariableStatus[];
   readonly traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   /** How often input from outside was refused, by reason. */
   readonly refused: Readonly<Record<string, number>>;
