@@ -1,9 +1,11 @@
 /**
- * The state of one feed: a Y.Doc with one root map whose values are CBOR bytes, and the decoded values
- * beside it.
+ * The state of one feed: what a Y.Doc with one root map, whose values are CBOR bytes, would hold after the
+ * same updates, and the decoded values.
  *
  * Intuition: a feed has one writer, so nothing in it is ever concurrent. Yjs gives the encoding of deltas
- * and snapshots; of its freedom nothing is needed, and everything not needed is refused.
+ * and snapshots; of its freedom nothing is needed, and everything not needed is refused. What is left of a
+ * document then is a clock and the newest item of each key, which are kept here directly: a Y.Doc would check
+ * nothing that was not checked before it, and cost more than all the checks (a property test keeps the two alike).
  *
  * An update is accepted only when it is what an honest author's document would have produced next:
  * - V1 encoding, one client (id 1), no gap: the first clock is the document's clock;
@@ -13,14 +15,13 @@
  * - deletions name existing items of that client;
  * - a snapshot starts at clock 0 and deletes nothing.
  *
- * Invariants: nothing is ever pending in the document; the root map is the only type; `values` mirrors the
- * live entries. A refused update has changed nothing.
+ * Invariants: `values` mirrors the live entries. A refused update has changed nothing.
  */
 import * as Y from 'yjs';
 import { decodeValue } from '../codec.ts';
 import type { Value } from '../value.ts';
 import type { FeedLimits } from './limits.ts';
-import { type CheckedUpdate, checkUpdate, clientId, rootName } from './update-check.ts';
+import { type CheckedUpdate, checkUpdate, rootName } from './update-check.ts';
 
 /** One entry became `value` (undefined with `deleted`). */
 export interface EntryChange {
@@ -66,40 +67,45 @@ export function writeEntries(doc: Y.Doc, entries: Iterable<readonly [string, Uin
   return update;
 }
 
+/** The newest item of one key. A key once written stays known until the next snapshot, as in Yjs. */
+interface Newest {
+  readonly clock: number;
+  /** What it holds, as a view of the envelope that brought it; undefined once deleted. */
+  readonly bytes: Uint8Array | undefined;
+}
+
 export class FeedDocument {
   readonly values = new Map<string, Value>();
-  readonly #doc: Y.Doc;
-  readonly #root: Y.Map<Uint8Array>;
+  readonly #newest = new Map<string, Newest>();
+  /** The keys of the newest items, by their clocks. */
+  readonly #keyAt = new Map<number, string>();
+  #clock = 0;
 
-  private constructor() {
-    // Client id 0 writes nothing, so it can never collide with the author's.
-    this.#doc = createFeedDoc(0);
-    this.#root = this.#doc.getMap<Uint8Array>(rootName);
-  }
+  private constructor() {}
 
-  /** The state that a snapshot's payload holds. */
+  /** The state that a snapshot's payload holds. Keeps views of `payload`. */
   static fromSnapshot(payload: Uint8Array, limits: FeedLimits): FeedDocument | Fault {
     const document = new FeedDocument();
     const checked = checkUpdate(payload);
     if (typeof checked === 'string') return malformed(checked);
     if (checked.deletions.length > 0) return malformed('snapshot with deletions');
-    const result = document.#applyChecked(payload, checked, limits);
+    const result = document.#applyChecked(checked, limits);
     return 'fault' in result ? result : document;
   }
 
-  /** Applies a delta's payload; on a fault nothing has changed, unless the fault is `malformed`. */
+  /** Applies a delta's payload, of which it keeps views; on a fault nothing has changed. */
   apply(payload: Uint8Array, limits: FeedLimits): readonly EntryChange[] | Fault {
     const checked = checkUpdate(payload);
     if (typeof checked === 'string') return malformed(checked);
-    return this.#applyChecked(payload, checked, limits);
+    return this.#applyChecked(checked, limits);
   }
 
   /** What changes for a reader when `next` replaces `former`. Unchanged entries keep their value objects. */
   static difference(former: FeedDocument | undefined, next: FeedDocument): EntryChange[] {
     const changes: EntryChange[] = [];
     for (const [key, value] of next.values) {
-      const before = former === undefined ? undefined : former.#root.get(key);
-      const now = next.#root.get(key);
+      const before = former === undefined ? undefined : former.#newest.get(key)?.bytes;
+      const now = next.#newest.get(key)?.bytes;
       if (before !== undefined && now !== undefined && Buffer.compare(before, now) === 0) {
         next.values.set(key, former?.values.get(key));
       } else changes.push({ key, value, previous: former?.values.get(key) });
@@ -110,38 +116,39 @@ export class FeedDocument {
     return changes;
   }
 
-  #applyChecked(payload: Uint8Array, checked: CheckedUpdate, limits: FeedLimits): readonly EntryChange[] | Fault {
+  #applyChecked(checked: CheckedUpdate, limits: FeedLimits): readonly EntryChange[] | Fault {
     const changes = this.#planned(checked, limits);
     if ('fault' in changes) return changes;
-    const clock = this.#clock + checked.items.length;
-    try {
-      Y.applyUpdate(this.#doc, payload);
-    } catch (error) {
-      return malformed(error instanceof Error ? error.message : 'Yjs refused it');
+    // The first changes are the items, in their order; what is deleted follows.
+    for (const [index, { valueBytes }] of checked.items.entries()) {
+      const { key, value } = changes[index] as EntryChange;
+      this.#move(key, { clock: this.#clock, bytes: valueBytes });
+      this.#clock += 1;
+      this.values.set(key, value);
     }
-    const { store, share } = this.#doc;
-    const clean = store.pendingStructs === null && store.pendingDs === null && share.size === 1;
-    if (!clean || this.#clock !== clock) return malformed('left something pending');
-    for (const { key, value } of changes) {
-      if (this.#root.has(key)) this.values.set(key, value);
-      else this.values.delete(key);
+    for (const { key } of changes.slice(checked.items.length)) {
+      const { clock } = this.#newest.get(key) as Newest;
+      this.#newest.set(key, { clock, bytes: undefined });
+      this.values.delete(key);
     }
     return changes;
   }
 
-  get #clock(): number {
-    return Y.getState(this.#doc.store, clientId);
+  #move(key: string, newest: Newest): void {
+    const former = this.#newest.get(key);
+    if (former !== undefined) this.#keyAt.delete(former.clock);
+    this.#newest.set(key, newest);
+    this.#keyAt.set(newest.clock, key);
   }
 
   /** The changes that the update will make, or why it may not make them. */
   #planned(checked: CheckedUpdate, limits: FeedLimits): EntryChange[] | Fault {
-    const clock = this.#clock;
-    if (checked.items.length > 0 && checked.clock !== clock) return malformed('clock');
+    if (checked.items.length > 0 && checked.clock !== this.#clock) return malformed('clock');
     const changes: EntryChange[] = [];
     const written = new Set<string>();
     let created = 0;
     for (const item of checked.items) {
-      const key = item.origin === undefined ? this.#newKey(item.key as string) : this.#keyOfNewest(item.origin, clock);
+      const key = item.origin === undefined ? this.#newKey(item.key as string) : this.#keyAt.get(item.origin);
       if (key === undefined || written.has(key)) return malformed('not the continuation of its key');
       if (item.key !== undefined && item.keyBytes === 0) return malformed('empty key');
       if (item.keyBytes > limits.maxKeyBytes) return { fault: 'limit', reason: 'key length' };
@@ -150,41 +157,47 @@ export class FeedDocument {
       if (!this.values.has(key)) created += 1;
       changes.push({ key, value: item.value, previous: this.values.get(key) });
     }
-    const deleted = this.#deleted(checked.deletions, clock, written);
+    const deleted = this.#deleted(checked.deletions, written);
     if (deleted === undefined) return malformed('deletion of what does not exist');
     for (const key of deleted) changes.push({ key, value: undefined, previous: this.values.get(key) });
-    if (this.values.size + created - deleted.size > limits.maxKeys) return { fault: 'limit', reason: 'keys' };
+    if (this.values.size + created - deleted.length > limits.maxKeys) return { fault: 'limit', reason: 'keys' };
     return changes;
   }
 
   #newKey(key: string): string | undefined {
-    return this.#root._map.has(key) ? undefined : key;
-  }
-
-  /** The key whose newest item ends at `clock`. */
-  #keyOfNewest(clock: number, end: number): string | undefined {
-    if (clock >= end) return undefined;
-    const item = Y.getItem(this.#doc.store, Y.createID(clientId, clock));
-    const key = item instanceof Y.Item ? item.parentSub : null;
-    if (key === null || item.lastId.clock !== clock || this.#root._map.get(key) !== item) return undefined;
-    return key;
+    return this.#newest.has(key) ? undefined : key;
   }
 
   /** Live keys whose newest item the ranges cover and that are not written anew; undefined for unknown items. */
-  #deleted(ranges: CheckedUpdate['deletions'], end: number, written: Set<string>): Set<string> | undefined {
-    const keys = new Set<string>();
-    if (ranges.length === 0) return keys;
-    const structs = this.#doc.store.clients.get(clientId) ?? [];
-    for (const [from, to] of ranges) {
-      if (to > end) return undefined;
-      for (let i = Y.findIndexSS(structs, from); i < structs.length; i++) {
-        const struct = structs[i];
-        if (struct === undefined || struct.id.clock >= to) break;
-        if (!(struct instanceof Y.Item) || struct.deleted || struct.parentSub === null) continue;
-        if (!written.has(struct.parentSub)) keys.add(struct.parentSub);
-      }
+  #deleted(ranges: CheckedUpdate['deletions'], written: ReadonlySet<string>): readonly string[] | undefined {
+    const last = ranges[ranges.length - 1];
+    if (last === undefined) return [];
+    if (last[1] > this.#clock) return undefined; // They rise, so this is the highest.
+    const keys: string[] = [];
+    for (const clock of this.#newestWithin(ranges)) {
+      const key = this.#keyAt.get(clock) as string;
+      if (this.values.has(key) && !written.has(key)) keys.push(key);
     }
     return keys;
+  }
+
+  /** Clocks of newest items within the ranges, rising; at a cost of the fewer of clocks covered and keys known. */
+  #newestWithin(ranges: CheckedUpdate['deletions']): number[] {
+    const covered = ranges.reduce((sum, [from, to]) => sum + to - from, 0);
+    const clocks: number[] = [];
+    if (covered <= this.#keyAt.size) {
+      for (const [from, to] of ranges) {
+        for (let clock = from; clock < to; clock++) if (this.#keyAt.has(clock)) clocks.push(clock);
+      }
+      return clocks;
+    }
+    let at = 0;
+    for (const clock of [...this.#keyAt.keys()].sort((a, b) => a - b)) {
+      while (at < ranges.length && (ranges[at] as readonly [number, number])[1] <= clock) at += 1;
+      const range = ranges[at];
+      if (range !== undefined && range[0] <= clock) clocks.push(clock);
+    }
+    return clocks;
   }
 }
 

@@ -11,7 +11,15 @@ import type { NodeId } from '../node-id.ts';
 import type { Value } from '../value.ts';
 import { type AuthorKey, AuthorKeys } from './author-keys.ts';
 import { FeedDigest } from './digest.ts';
-import { type Envelope, meshTag, readEnvelope, sameBytes, storeNames, verifyEnvelope } from './envelope.ts';
+import {
+  copyEnvelope,
+  type Envelope,
+  meshTag,
+  readEnvelope,
+  sameBytes,
+  storeNames,
+  verifyEnvelope,
+} from './envelope.ts';
 import type { FeedLog } from './feed-log.ts';
 import { missingFeeds, type RemoteAuthor, type SyncSource, summarise } from './feed-sync.ts';
 import type { FeedChange, FeedHead, Feeds, StoreName } from './feeds.ts';
@@ -208,7 +216,7 @@ export class FeedStore implements Feeds {
     if (early !== undefined && early !== 'rate') return { verdict: 'ignore', outcome: early, ...about };
     if (!verifyEnvelope(envelope, author.key)) return { ...invalid('signature'), ...about };
     if (paced) this.#replicas.charge(author.id);
-    const accepted = this.#replicas.accept(author, owned(envelope, this.#mesh), now);
+    const accepted = this.#replicas.accept(author, owned(envelope), now);
     return { ...this.#conclude(author, envelope, accepted, now), ...about };
   }
 
@@ -364,7 +372,6 @@ function invalid(reason: string): Received {
 }
 
 /** An envelope that keeps no larger buffer alive: what arrives is often a view into a read chunk. */
-function owned(envelope: Envelope, mesh: Uint8Array): Envelope {
-  if (envelope.bytes.byteLength === envelope.bytes.buffer.byteLength) return envelope;
-  return readEnvelope(new Uint8Array(envelope.bytes), mesh) as Envelope;
+function owned(envelope: Envelope): Envelope {
+  return envelope.bytes.byteLength === envelope.bytes.buffer.byteLength ? envelope : copyEnvelope(envelope);
 }

@@ -3,8 +3,7 @@
  * what differs from the last flush into envelopes. Writing a key many times between two flushes therefore
  * costs one item, and writing back the former value costs none.
  *
- * Compaction: every overwrite leaves a tombstone of some ten bytes in a Y.Doc for ever, and an envelope in
- * everybody's log. When the deltas outweigh the state by `compactFactor`, the live entries are written
+ * Compaction: every overwrite leaves an envelope in everybody's log. When the deltas outweigh the state by `compactFactor`, the live entries are written
  * into a fresh document, whose full encoding is the next envelope, a snapshot.
  */
 import * as Y from 'yjs';
@@ -17,7 +16,8 @@ import { type EnvelopeKind, envelopeOverheadBytes, sealEnvelope } from './envelo
 import { FeedLog } from './feed-log.ts';
 import type { StoreName } from './feeds.ts';
 import type { FeedLimits } from './limits.ts';
-import { clientId, rootName } from './update-check.ts';
+import { clientId } from './update-check.ts';
+import { UpdateWriter } from './update-writer.ts';
 
 /** What an entry takes in an update beside its key and value, with its deletion elsewhere: an upper bound. */
 const entryOverheadBytes = 40;
@@ -40,7 +40,7 @@ export class OwnFeed {
   readonly #options: OwnFeedOptions;
   readonly #encoded = new Map<string, Uint8Array>();
   readonly #dirty = new Set<string>();
-  #doc = createFeedDoc(clientId);
+  readonly #writer = new UpdateWriter();
   #stateBytes = 0;
   #log: FeedLog | undefined;
   #refreshDue = false;
@@ -107,17 +107,16 @@ export class OwnFeed {
     if (due && stateFits) return [this.#snapshot()];
     // A snapshot over the limit of broadcast travels slowly, so the changes go ahead of it.
     const envelopes: Uint8Array[] = [];
-    for (const chunk of this.#chunks(pending)) envelopes.push(this.#seal('delta', writeEntries(this.#doc, chunk)));
+    for (const chunk of this.#chunks(pending)) envelopes.push(this.#seal('delta', this.#writer.write(chunk)));
     if (due) envelopes.push(this.#snapshot());
     return envelopes;
   }
 
   #takePending(): PendingEntry[] {
-    const published = this.#doc.getMap<Uint8Array>(rootName);
     const pending: PendingEntry[] = [];
     for (const key of this.#dirty) {
       const bytes = this.#encoded.get(key);
-      const before = published.get(key);
+      const before = this.#writer.written(key);
       const same = bytes === before || (bytes && before && Buffer.compare(bytes, before) === 0);
       if (!same) pending.push([key, bytes]);
     }
@@ -135,10 +134,12 @@ export class OwnFeed {
 
   #snapshot(): Uint8Array {
     this.#refreshDue = false;
-    this.#doc.destroy();
-    this.#doc = createFeedDoc(clientId);
-    writeEntries(this.#doc, this.#encoded);
-    return this.#seal('snapshot', Y.encodeStateAsUpdate(this.#doc));
+    this.#writer.restart(this.#encoded);
+    const doc = createFeedDoc(clientId);
+    writeEntries(doc, this.#encoded);
+    const state = Y.encodeStateAsUpdate(doc);
+    doc.destroy();
+    return this.#seal('snapshot', state);
   }
 
   #seal(kind: EnvelopeKind, payload: Uint8Array): Uint8Array {

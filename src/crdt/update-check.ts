@@ -32,8 +32,10 @@ export interface CheckedUpdate {
   readonly deletions: readonly (readonly [number, number])[];
 }
 
-const newKeyItem = 0x23; // parent key follows, content binary
-const overwriteItem = 0xa3; // left origin follows, content binary
+/** How an item of a new key starts: its parent and key follow, and binary content. */
+export const newKeyItem = 0x23;
+/** How an item of a known key starts: its left origin follows, and binary content. */
+export const overwriteItem = 0xa3;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A failure inside the reader; never leaves this file. */
