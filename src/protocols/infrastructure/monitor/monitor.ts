@@ -38,7 +38,10 @@ export interface MonitorOptions {
   readonly hysteresis?: number | undefined;
   /** Measurements of the last so many milliseconds count. Default 60,000. */
   readonly windowMs?: number | undefined;
-  /** Levels need at least so many measurements. Default 1. */
+  /**
+   * With fewer measurements in the scope the level is `ok`. Default 1. With 0, `count`, `sum` and `rate` of nothing are judged as well, from one
+   * window after the monitor was made: to hear of silence.
+   */
   readonly minSamples?: number | undefined;
   /** Default `'cluster'`. */
   readonly scope?: 'node' | 'zone' | 'cluster' | undefined;
@@ -52,13 +55,14 @@ export interface Alert {
   readonly incident: string;
   readonly level: AlertLevel;
   readonly previous: AlertLevel;
-  readonly value: number;
+  /** Undefined when it is over for lack of measurements. */
+  readonly value: number | undefined;
   /** The threshold crossed. */
   readonly threshold: number | undefined;
   readonly metric: string;
   readonly aggregation: Aggregation;
   readonly scope: 'node' | 'zone' | 'cluster';
-  /** The node that raised it. */
+  /** The node that raised it, as who carries it on says. */
   readonly raisedBy: NodeId;
   /** Wall clock there, milliseconds since 1970. */
   readonly at: number;
