@@ -55,6 +55,8 @@ export type ErrorCode =
   // Variables.
   | 'OUT_OF_RANGE'
   | 'DEFINITION_CONFLICT'
+  // Rate limits.
+  | 'RATE_LIMITED'
   // The control socket of the command line.
   | 'CONTROL_UNAVAILABLE';
 
