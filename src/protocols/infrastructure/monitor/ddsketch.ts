@@ -81,6 +81,8 @@ export class DDSketch {
   quantile(share: number): number | undefined {
     const { count } = this;
     if (count === 0) return undefined;
+    if (share <= 0) return this.min;
+    if (share >= 1) return this.max;
     // Weighted counts are fractions, so the rank is not rounded before it is compared.
     const rank = share * Math.max(0, count - 1);
     return Math.min(this.max, Math.max(this.min, this.#atRank(rank)));
