@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { ExponentialBackoff, type IBackoff } from 'cockatiel';
 import type { Clock, Rng, Timer } from '../../../clock.ts';
-import { isQuorateError } from '../../../errors.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { AgentId } from '../../../value.ts';
 import type { Messaging } from '../../messaging/messaging.ts';
 import type { VariableNotice } from '../variables.ts';
@@ -119,6 +119,7 @@ export class AgentTeller {
   async #send(notice: VariableNotice): Promise<void> {
     const { agent, method } = this.#target;
     let failure: { readonly error: unknown } | undefined;
+    let answered: AgentId | undefined;
     try {
       await this.#tools.messaging.call(agent, notice, {
         method,
@@ -126,7 +127,11 @@ export class AgentTeller {
         retries: 0,
         timeoutMs: attemptMs,
         signal: this.#over.signal,
+        onAnswered: (by) => {
+          answered = by.agent;
+        },
       });
+      if (answered !== undefined && answered !== agent) failure = { error: answeredByAnother(agent, answered) };
     } catch (error) {
       failure = { error };
     }
@@ -214,6 +219,13 @@ interface BackoffOptions {
 const firstPauseMs = 100;
 /** An agent that is back is told after so long at most. */
 const maxPauseMs = 10_000;
+
+/** A fallback of an open breaker is not the agent that must know. */
+const answeredByAnother = (agent: AgentId, by: AgentId): QuorateError =>
+  new QuorateError('NOT_DELIVERED', `Agent ${agent} was not told: its breaker is open, and ${by} answered.`, {
+    agent,
+    by,
+  });
 
 const passing: ReadonlySet<string> = new Set([
   'NOT_DELIVERED',

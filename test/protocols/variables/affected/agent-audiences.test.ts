@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../../../src/node-id.ts';
+import { rejected } from '../../../../src/protocols/messaging/outcome.ts';
 import { maxWaiting } from '../../../../src/protocols/variables/affected/agent-teller.ts';
 import { OneProcess, values } from './one-process.ts';
 
@@ -106,6 +107,46 @@ describe('telling', () => {
     await process.world.run(60_000);
     expect(values(told)).toEqual([0]);
     expect(audience.status().untold).toBe(0);
+  });
+
+  test('a fallback that answers while a breaker is open is not the agent', async () => {
+    const process = new OneProcess();
+    const { told } = await process.agent('a');
+    const fallback = await process.agent('b');
+    let open = true;
+    process.messaging.setPolicy({
+      admit: ({ agent }) => {
+        if (open && agent === 'a') throw rejected('a', 'circuit-open', { fallbacks: ['b'] });
+        return undefined;
+      },
+    });
+    const audience = process.open(['a']);
+    await process.world.run(1_000);
+    expect(told).toEqual([]);
+    expect(fallback.told).not.toEqual([]);
+    expect(audience.status().untold).toBe(1);
+    open = false;
+    await process.world.run(10_000);
+    expect(values(told)).toEqual([0]);
+    expect(audience.status().untold).toBe(0);
+  });
+
+  test('a rate limit says when to come again', async () => {
+    const process = new OneProcess();
+    const { told } = await process.agent('a');
+    let tries = 0;
+    process.messaging.setPolicy({
+      admit: () => {
+        tries += 1;
+        if (tries === 1) throw rejected('a', 'rate-limited', { retryAfterMs: 4_000 });
+        return undefined;
+      },
+    });
+    process.open(['a']);
+    await process.world.run(3_999);
+    expect(tries).toBe(1);
+    await process.world.run(10);
+    expect(values(told)).toEqual([0]);
   });
 
   test('an agent without the method is given up and told of once; anew when it is registered anew', async () => {
