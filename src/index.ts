@@ -110,6 +110,31 @@ export type {
   Validators,
 } from './protocols/coordination/validators.ts';
 export type {
+  AgentBreakerStatus,
+  BreakerChange,
+  BreakerOptions,
+  BreakerState,
+  BreakerStatus,
+  CallVerdict,
+  CircuitBreaker,
+} from './protocols/infrastructure/breaker/breaker.ts';
+export type { Infrastructure, InfrastructureStatus } from './protocols/infrastructure/infrastructure.ts';
+export type {
+  RateDecision,
+  RateLimiter,
+  RateLimiterOptions,
+  RateLimiterStatus,
+} from './protocols/infrastructure/limiter/limiter.ts';
+export type {
+  Aggregation,
+  Alert,
+  AlertLevel,
+  BuiltInMetric,
+  Monitor,
+  MonitorOptions,
+  MonitorStatus,
+} from './protocols/infrastructure/monitor/monitor.ts';
+export type {
   Accusation,
   Member,
   MemberInfo,

@@ -13,6 +13,7 @@ import { Lifecycle } from './lifecycle.ts';
 import type { NodeId } from './node-id.ts';
 import { type MeshOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import type { Coordination } from './protocols/coordination/coordination.ts';
+import type { Infrastructure } from './protocols/infrastructure/infrastructure.ts';
 import type { MemberState, Membership } from './protocols/membership/membership.ts';
 import type { AgentLimits } from './protocols/messaging/limits.ts';
 import type { CallOptions, CastOptions, Messaging, StreamOptions } from './protocols/messaging/messaging.ts';
@@ -45,6 +46,13 @@ export interface Mesh<Custom = Record<string, Value>> extends Messaging, AsyncDi
    * const temperature = mesh.variables.float('temperature', { min: 0, max: 2, default: 0.7 });
    */
   readonly variables: Variables;
+  /**
+   * Circuit breakers, rate limits and monitors, over the whole mesh or this node.
+   *
+   * @example
+   * mesh.infrastructure.circuitBreaker({ agent: 'inference', failureThreshold: 5, fallbackAgents: ['backup'] });
+   */
+  readonly infrastructure: Infrastructure;
   /**
    * The methods of an agent as a typed object.
    *
@@ -154,6 +162,10 @@ class Node<Custom> implements Mesh<Custom> {
     return this.#running.variables;
   }
 
+  get infrastructure(): Infrastructure {
+    return this.#running.infrastructure;
+  }
+
   call<Reply = Value>(target: AgentId | Criteria, message: unknown, options?: CallOptions): Promise<Reply> {
     return this.#running.messaging.call<Reply>(target, message, options);
   }
@@ -201,6 +213,7 @@ class Node<Custom> implements Mesh<Custom> {
       calls: { pending: parts.pendingCalls(), mailboxes: parts.messaging.status().mailboxes },
       coordination: parts.coordination.status(),
       variables: parts.variables.status(),
+      infrastructure: parts.infrastructure.status(),
       lag: parts.lag(),
       traffic: parts.traffic(),
       refused: parts.refused(),

@@ -21,6 +21,7 @@ import { Replication } from '../protocols/replication/replication.ts';
 import { FeedEntries } from '../protocols/sharing/feed-entries.ts';
 import { type ClusterCoordination, clusterCoordination } from './coordination.ts';
 import { Departures } from './departures.ts';
+import { infrastructureOver } from './infrastructure.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { feedStatus, peerStatus, RefusalCounts } from './status.ts';
 import { variablesOver } from './variables.ts';
@@ -103,7 +104,8 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     pendingCalls: (agent) => messaging.pendingCalls(agent),
     onListenerError: onError,
   });
-  // Made before the network starts, so that it sees every change from the first.
+  // Made before the network starts, so that they see every change from the first.
+  const counterEntries = new FeedEntries({ store: 'counters', feeds: store, membership, onError });
   const variableEntries = new FeedEntries({ store: 'variables', feeds: store, membership, onError });
   const messaging: ClusterMessaging = new ClusterMessaging({
     self,
@@ -186,6 +188,24 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
       variableEntries.stop();
     },
   );
+  const infrastructure = await lifecycle.start(
+    'infrastructure',
+    () =>
+      infrastructureOver(assembly, {
+        entries: counterEntries,
+        registry: registry as unknown as Registry,
+        membership,
+        messaging,
+        variables: variables.variables,
+        quotas: undefined,
+        onCoordinationLatency: (listener) => coordination.latency.onLatency(listener),
+        replicationLag: () => replication.lag().differingPeers,
+      }),
+    (started) => {
+      started.stop();
+      counterEntries.stop();
+    },
+  );
 
   return {
     id: self,
@@ -194,6 +214,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     membership,
     coordination: coordination.coordination,
     variables: variables.variables,
+    infrastructure,
     addresses: () => network.addresses(),
     peers: () => network.peers().map((peer) => peerStatus(peer, membership.get(peer))),
     feeds: () => feedStatus(store),

@@ -17,6 +17,7 @@ import { idOf } from '../protocols/coordination/group/learning.ts';
 import { Promotion } from '../protocols/coordination/group/promotion.ts';
 import { LocalOrdering } from '../protocols/coordination/local-ordering.ts';
 import { MachineClient } from '../protocols/coordination/machine/machine-client.ts';
+import { MeteredOrdering } from '../protocols/coordination/metered-ordering.ts';
 import { RegistryNames } from '../protocols/coordination/names/registry-names.ts';
 import {
   type CoordinationParts,
@@ -67,6 +68,8 @@ function verifyWith(verifier: SignatureVerifier): VerifySignature {
 
 export interface LocalCoordination extends CoordinationParts {
   readonly ordering: LocalOrdering;
+  /** How long commands take. */
+  readonly latency: Pick<MeteredOrdering, 'onLatency'>;
   readonly registryNames: ExclusiveNames;
 }
 
@@ -82,7 +85,8 @@ export function localCoordination<Custom>(
     clock: assembly.clock,
     onListenerError: assembly.onError,
   });
-  const tools = toolsFor(assembly, ordering, identity, locate);
+  const latency = new MeteredOrdering(ordering, assembly.clock);
+  const tools = toolsFor(assembly, latency, identity, locate);
   const group = localGroupId(identity.id);
   const parts = coordinationOver(tools, {
     zone: {
@@ -103,11 +107,12 @@ export function localCoordination<Custom>(
   void declare(tools, stateMachines(assembly));
   const alone = foundingGroup([identity.id], 0);
   const registryNames = new RegistryNames(parts.names, () => ({ id: group, epoch: 0, groupAt: () => alone }));
-  return { ...parts, ordering, registryNames };
+  return { ...parts, ordering, latency, registryNames };
 }
 
 export interface ClusterCoordination extends CoordinationParts {
   readonly ordering: GroupOrdering;
+  readonly latency: Pick<MeteredOrdering, 'onLatency'>;
   readonly registryNames: ExclusiveNames;
 }
 
@@ -164,7 +169,8 @@ export function clusterCoordination<Custom>(
       .members()
       .filter(({ id, zone, state }) => id !== identity.id && zone === options.zone && state === 'alive')
       .map(({ id }) => id);
-  const tools = toolsFor(assembly, ordering, identity, locate);
+  const latency = new MeteredOrdering(ordering, clock);
+  const tools = toolsFor(assembly, latency, identity, locate);
   const coordination = coordinationOver(tools, {
     zone: {
       link: new NetworkZoneLink(network, clock, zonePeers, (peer) => membership.ensureConnected(peer)),
@@ -187,6 +193,7 @@ export function clusterCoordination<Custom>(
   return {
     ...coordination,
     ordering,
+    latency,
     registryNames,
     async stop() {
       promotion?.stop();

@@ -7,6 +7,7 @@ import { LocalRegistry } from '../protocols/registry/local-registry.ts';
 import type { Registry } from '../protocols/registry/registry.ts';
 import { LocalEntries } from '../protocols/sharing/local-entries.ts';
 import { type LocalCoordination, localCoordination } from './coordination.ts';
+import { infrastructureOver } from './infrastructure.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { variablesOver } from './variables.ts';
 
@@ -79,6 +80,21 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
       }),
     (started) => started.stop(),
   );
+  const infrastructure = await lifecycle.start(
+    'infrastructure',
+    () =>
+      infrastructureOver(assembly, {
+        entries: new LocalEntries({ self: id, zone: options.zone, onError }),
+        registry: registry as unknown as Registry,
+        membership,
+        messaging,
+        variables: variables.variables,
+        quotas: undefined,
+        onCoordinationLatency: (listener) => coordination.latency.onLatency(listener),
+        replicationLag: undefined,
+      }),
+    (started) => started.stop(),
+  );
   return {
     id,
     registry,
@@ -86,6 +102,7 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
     membership,
     coordination: coordination.coordination,
     variables: variables.variables,
+    infrastructure,
     addresses: () => [],
     peers: () => [],
     feeds: () => [],

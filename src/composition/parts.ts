@@ -6,6 +6,9 @@ import type { Lifecycle } from '../lifecycle.ts';
 import type { NodeId } from '../node-id.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { Coordination } from '../protocols/coordination/coordination.ts';
+import type { BreakerChange } from '../protocols/infrastructure/breaker/breaker.ts';
+import type { Infrastructure } from '../protocols/infrastructure/infrastructure.ts';
+import type { Alert } from '../protocols/infrastructure/monitor/monitor.ts';
 import type { Member, MemberState, Membership } from '../protocols/membership/membership.ts';
 import type { BaseMessaging } from '../protocols/messaging/base.ts';
 import type { MessagingLimits } from '../protocols/messaging/limits.ts';
@@ -29,6 +32,10 @@ export interface MeshEvents {
   validatorFailed: { readonly error: QuorateError };
   /** A validator signed two contradicting messages. */
   equivocation: { readonly node: NodeId; readonly kind: string };
+  /** A breaker of this node opened, let a probe through, or closed, on whosever word. */
+  breaker: BreakerChange;
+  /** A monitor of this node: an incident began, changed its level, or ended. Once on each node with the monitor. */
+  alert: Alert;
   /** A variable that this node defined is defined differently by another, which was first. */
   definitionConflict: { readonly variable: string; readonly error: QuorateError };
   /** The mesh has stopped; `error` when it had to, e.g. because another process uses its identity. */
@@ -43,6 +50,7 @@ export interface MeshParts<Custom> {
   readonly membership: Membership;
   readonly coordination: Coordination;
   readonly variables: Variables;
+  readonly infrastructure: Infrastructure;
   addresses(): readonly string[];
   peers(): readonly PeerStatus[];
   feeds(): readonly FeedStatus[];

@@ -3,6 +3,7 @@
 import type { Feeds, StoreName } from '../crdt/feeds.ts';
 import type { NodeId } from '../node-id.ts';
 import type { CoordinationStatus } from '../protocols/coordination/coordination.ts';
+import type { InfrastructureStatus } from '../protocols/infrastructure/infrastructure.ts';
 import type { Member, MemberState } from '../protocols/membership/membership.ts';
 import type { MailboxStatus } from '../protocols/messaging/messaging.ts';
 import type { VariableStatus } from '../protocols/variables/variables.ts';
@@ -56,6 +57,8 @@ export interface MeshStatus {
   readonly coordination: CoordinationStatus;
   /** The variables that this process defined. */
   readonly variables: readonly VariableStatus[];
+  /** The breakers, limits and monitors that this process made. */
+  readonly infrastructure: InfrastructureStatus;
   readonly traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   /** How often input from outside was refused, by reason. */
   readonly refused: Readonly<Record<string, number>>;

@@ -25,19 +25,18 @@ class Model {
   readonly #hidden = new Set<NodeId>();
 
   perform(one: Action): void {
-    if (one.do === 'hide') this.#hidden.add(one.author);
-    else if (one.do === 'show') this.#hidden.delete(one.author);
-    else if (one.do === 'forget') {
-      this.#all.delete(one.author);
-      this.#hidden.delete(one.author);
-    } else {
+    if (one.do === 'apply') {
       for (const entry of one.writes) {
         const entries = this.#all.get(entry.author) ?? new Map<string, unknown>();
         this.#all.set(entry.author, entries);
         if (entry.value === undefined) entries.delete(entry.key);
         else entries.set(entry.key, entry.value);
       }
+      return;
     }
+    if (one.do === 'hide') this.#hidden.add(one.author);
+    else this.#hidden.delete(one.author);
+    if (one.do === 'forget') this.#all.delete(one.author);
   }
 
   of(name: string): Record<string, unknown> {

@@ -52,7 +52,7 @@ export interface RateLimiterStatus {
   readonly share: number;
   readonly demand: number;
   /** As announced by the nodes that take part. */
-  readonly shares: ReadonlyMap<NodeId, number>;
+  readonly shares: Readonly<Record<NodeId, number>>;
   readonly admitted: number;
   readonly refused: number;
   readonly waiting: number;
