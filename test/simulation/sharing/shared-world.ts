@@ -85,7 +85,7 @@ export class SharedWorld {
         if (a === b || !a.alive || !b.alive) continue;
         this.time.clock.after(this.delay(), () => {
           a.judge(b.self, 'live');
-          a.take(b.self, b.written);
+          a.catchUp(b);
         });
       }
     }
@@ -164,6 +164,12 @@ export class SharedNode implements SharedEntries {
   /** Entries of another arrive. */
   take(author: NodeId, entries: Iterable<readonly [string, Value]>): void {
     this.#view.apply([...entries].map(([key, value]) => ({ author, key, value })));
+  }
+
+  /** Everything that another has written, and nothing that it has deleted meanwhile. */
+  catchUp(other: SharedNode): void {
+    const deleted = [...this.#view.keys()].filter((key) => !other.written.has(key) && this.of(key).has(other.self));
+    this.take(other.self, [...other.written, ...deleted.map((key) => [key, undefined] as const)]);
   }
 
   judge(node: NodeId, standing: Standing): void {
