@@ -1,0 +1,178 @@
+/**
+ * What one node may admit of a limit that many share: a pure state machine over what the others say.
+ *
+ * Intuition: `divide` tells everybody's target from everybody's demand. Who has more than its target gives it up at once; who has less takes only what the others have let go of, as far
+ * as it has heard. So between two nodes with different knowledge a part of the rate is rather unused for a moment than used twice.
+ *
+ * Invariants, for nodes that follow this:
+ * - a node's share is never above what it has said;
+ * - it raises its share at most to `rate − Σ max(claim, target)` over the others, a claim being what was last heard;
+ * - the claim of a node that has gone silent is left alone until the node is known to be gone, because behind a partition it still uses it;
+ * - so the sum is at most the rate, but for nodes whose targets differ because a change of demand, of the live nodes or of a share is still under way between them.
+ *
+ * A claim above what its node was entitled to within the last second is not believed, so a liar keeps nobody from more than its target.
+ */
+import type { NodeId } from '../../../node-id.ts';
+import type { Standing } from '../../sharing/shared-entries.ts';
+import type { LimitEntry } from './limit-entries.ts';
+import { type Claim, type Distribution, divide } from './shares.ts';
+
+/** How long a new node listens before it takes what nobody claims, and believes every claim. */
+export const settleMs = 250;
+/** A claim may be as high as any target of its node within so long. */
+const memoryMs = 1_000;
+/** A claim that is over its target by no more is held to be on its way down. */
+const tolerance = 0.02;
+/** Of its share a node bothers to raise by. */
+const worthRaising = 0.01;
+
+export interface ShareView {
+  readonly now: number;
+  /** Of live nodes in scope, this one left out. */
+  readonly entries: ReadonlyMap<NodeId, LimitEntry>;
+  /** Live nodes in scope, this one included, whether they take part or not. */
+  readonly live: number;
+  /** Of those that use a part of the rate without an entry for it. */
+  readonly reserved: number;
+  /** This node's demand, as the others were told. */
+  readonly demand: number;
+  standing(node: NodeId): Standing;
+  capacityOf(node: NodeId): number | undefined;
+}
+
+export interface ShareVerdict {
+  readonly target: number;
+  /** What this node may take once it has said so; at least its share. */
+  readonly allowed: number;
+  /** When something may change though nothing is heard; undefined: never. */
+  readonly lookAgainMs: number | undefined;
+}
+
+interface Peer {
+  claimed: number;
+  target: number;
+  /** Highest targets of this stretch of `memoryMs` and of the one before. */
+  highest: number;
+  highestBefore: number;
+  stretchSince: number;
+  /** Its claim when it went silent. */
+  frozen: number | undefined;
+}
+
+export class ShareCore {
+  readonly #self: NodeId;
+  readonly #rate: number;
+  readonly #distribution: Distribution;
+  readonly #peers = new Map<NodeId, Peer>();
+  #startedAt = 0;
+  #share = 0;
+
+  constructor({ self, rate, distribution }: { self: NodeId; rate: number; distribution: Distribution }) {
+    this.#self = self;
+    this.#rate = rate;
+    this.#distribution = distribution;
+  }
+
+  /** What this node may admit per second. */
+  get share(): number {
+    return this.#share;
+  }
+
+  /**
+   * Alone, it has everything at once. Where others already share the limit, nothing; where none is heard of, an equal part, as each of the others may take that begins at the same time.
+   */
+  begin(view: ShareView): void {
+    this.#startedAt = view.now;
+    if (view.live <= 1) this.#share = this.#budget(view);
+    else this.#share = view.entries.size > 0 ? 0 : Math.min(this.#budget(view), this.#rate / view.live);
+  }
+
+  /** Something was heard, or is this node's own demand. Lowers the share at once where it is above the target; raising waits for `raise`. */
+  look(view: ShareView): ShareVerdict {
+    const frozen = this.#follow(view);
+    const target = this.#retarget(view, frozen);
+    const settling = view.live > 1 ? settleMs - (view.now - this.#startedAt) : 0;
+    if (target < this.#share) this.#share = target;
+    let free = this.#budget(view) - frozen;
+    for (const peer of this.#peers.values()) {
+      if (peer.frozen === undefined) free -= this.#reserveFor(peer, settling > 0);
+    }
+    const allowed = settling > 0 ? this.#share : Math.max(this.#share, Math.min(target, free));
+    const held = target - allowed > worthRaising * target;
+    return { target, allowed, lookAgainMs: settling > 0 ? settling : held ? memoryMs : undefined };
+  }
+
+  /** This node has said that it takes so much, at most what it is allowed. */
+  raise(share: number): void {
+    this.#share = share;
+  }
+
+  #budget(view: ShareView): number {
+    return Math.max(0, this.#rate - view.reserved);
+  }
+
+  /** Takes over what is heard, and answers what silent nodes keep. */
+  #follow({ entries, standing, now }: ShareView): number {
+    for (const [node, { share }] of entries) {
+      const peer = this.#peers.get(node);
+      if (peer === undefined) this.#peers.set(node, newPeer(share, now));
+      else {
+        peer.claimed = share;
+        peer.frozen = undefined;
+      }
+    }
+    let frozen = 0;
+    for (const [node, peer] of this.#peers) {
+      if (entries.has(node)) continue;
+      if (standing(node) !== 'silent') this.#peers.delete(node);
+      else frozen += peer.frozen ??= this.#believed(peer);
+    }
+    return frozen;
+  }
+
+  /** Targets of all that take part and are live; answers this node's. */
+  #retarget(view: ShareView, frozen: number): number {
+    const nodes = [...view.entries.keys()];
+    const claims: Claim[] = nodes.map((node) => ({
+      demand: view.entries.get(node)?.demand ?? 0,
+      capacity: view.capacityOf(node),
+    }));
+    claims.push({ demand: view.demand, capacity: view.capacityOf(this.#self) });
+    const targets = divide(Math.max(0, this.#budget(view) - frozen), this.#distribution, claims);
+    nodes.forEach((node, at) => {
+      const peer = this.#peers.get(node);
+      if (peer !== undefined) remember(peer, targets[at] as number, view.now);
+    });
+    return targets.at(-1) as number;
+  }
+
+  #reserveFor(peer: Peer, settling: boolean): number {
+    const claim = settling ? Math.min(peer.claimed, this.#rate) : this.#believed(peer);
+    return claim > peer.target * (1 + tolerance) ? claim : peer.target;
+  }
+
+  #believed({ claimed, highest, highestBefore }: Peer): number {
+    return Math.min(claimed, Math.max(highest, highestBefore));
+  }
+}
+
+const newPeer = (claimed: number, now: number): Peer => ({
+  claimed,
+  target: 0,
+  highest: 0,
+  highestBefore: 0,
+  stretchSince: now,
+  frozen: undefined,
+});
+
+/** A target holds until the next one, so the one before counts for the stretch that begins now. */
+function remember(peer: Peer, target: number, now: number): void {
+  const elapsed = now - peer.stretchSince;
+  if (elapsed >= memoryMs) {
+    peer.highestBefore = elapsed >= 2 * memoryMs ? peer.target : peer.highest;
+    peer.highest = peer.target;
+    peer.stretchSince = now;
+  }
+  peer.target = target;
+  peer.highest = Math.max(peer.highest, target);
+}
