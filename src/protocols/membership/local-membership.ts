@@ -4,7 +4,7 @@ import type { Accusation, Member, MemberInfo, Membership } from './membership.ts
 
 export class LocalMembership implements Membership {
   readonly self: NodeId;
-  readonly #member: Member;
+  #member: Member;
 
   constructor(self: NodeId, info: MemberInfo) {
     this.self = self;
@@ -19,6 +19,11 @@ export class LocalMembership implements Membership {
     return [this.#member];
   }
 
+  /** Changes what this node says of its free resources. */
+  announce({ capacity }: Pick<MemberInfo, 'capacity'>): void {
+    this.#member = Object.freeze({ ...this.#member, capacity });
+  }
+
   accusations(): readonly Accusation[] {
     return [];
   }
@@ -27,7 +32,7 @@ export class LocalMembership implements Membership {
     // Nobody else exists.
   }
 
-  /** Nothing ever changes, so no listener is ever called. */
+  /** No state ever changes, so no listener is ever called. */
   on(): () => void {
     return () => undefined;
   }

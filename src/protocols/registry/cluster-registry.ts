@@ -110,6 +110,10 @@ export class ClusterRegistry<Custom = Record<string, Value>> extends ViewRegistr
     return this.#membership.get(node)?.rttMs;
   }
 
+  protected override freeCapacity(node: NodeId): Readonly<Record<string, number>> {
+    return this.#membership.get(node)?.capacity ?? {};
+  }
+
   #onFeedChanges(changes: readonly FeedChange[]): void {
     const byAuthor = new Map<NodeId, FeedChange[]>();
     for (const change of changes) {

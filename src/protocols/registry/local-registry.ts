@@ -32,4 +32,9 @@ export class LocalRegistry<Custom = Record<string, Value>> extends ViewRegistry<
   protected override rttMs(): undefined {
     return undefined;
   }
+
+  /** All agents share one node, so it tells none of them from the others. */
+  protected override freeCapacity(): Readonly<Record<string, number>> {
+    return {};
+  }
 }

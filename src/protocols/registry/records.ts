@@ -29,7 +29,7 @@ export interface QueryOptions {
  * - `nearestHealthy`: `healthy` before `degraded`, then this node, then this zone, then the shortest
  *   measured round trip; one of equals at random.
  * - `leastLoaded`: of two random ones the one with fewer pending calls for its size. Its size is
- *   `capacity.cpu`, 1 where it names none, a quarter of it when `degraded`.
+ *   `capacity.cpu`, or where it names none the `cpu` that its node announces as free, or else 1; a quarter of it when `degraded`.
  * - `roundRobin`: one after the other in order of ids, for each criteria by itself.
  * - `random`: each with the same chance.
  * - `sameZone`: as `nearestHealthy`, but nobody outside this node's zone.
@@ -42,6 +42,8 @@ export interface ResolveContext {
   readonly zone: string;
   /** Measured round trip to a node in milliseconds; 0 for this node, undefined where not measured. */
   rttMs(node: NodeId): number | undefined;
+  /** What a node announces as free: its option `capacity`, and what it measures with `measureCapacity`. Empty where nothing is known. */
+  freeCapacity(node: NodeId): Readonly<Record<string, number>>;
   /** Calls sent from here to that agent and not yet answered. */
   pendingCalls(agent: AgentId): number;
   /** Uniform in [0, 1). */

@@ -79,8 +79,8 @@ export class Strategies {
     return this.#load(b) < this.#load(a) ? b : a;
   }
 
-  #load({ id, capacity, health }: AgentRecord): number {
-    const cpu = capacity['cpu'] ?? 1;
+  #load({ id, node, capacity, health }: AgentRecord): number {
+    const cpu = capacity['cpu'] ?? this.#context.freeCapacity(node)['cpu'] ?? 1;
     const size = Math.min(Math.max(cpu, 0.01), 1_000_000) * (health === 'healthy' ? 1 : 0.25);
     return (this.#context.pendingCalls(id) + 1) / size;
   }

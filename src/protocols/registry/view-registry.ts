@@ -99,6 +99,7 @@ export abstract class ViewRegistry<Custom = Record<string, Value>> implements Re
       self,
       zone,
       rttMs: (node) => (node === self ? 0 : this.rttMs(node)),
+      freeCapacity: (node) => this.freeCapacity(node),
       pendingCalls,
       random: () => rng.float(),
     };
@@ -113,6 +114,7 @@ export abstract class ViewRegistry<Custom = Record<string, Value>> implements Re
   protected abstract erase(id: AgentId): void;
   protected abstract isSuspect(node: NodeId): boolean;
   protected abstract rttMs(node: NodeId): number | undefined;
+  protected abstract freeCapacity(node: NodeId): Readonly<Record<string, number>>;
 
   async register(
     id: AgentId,

@@ -8,12 +8,16 @@ import { Strategies } from '../../../src/protocols/registry/strategies.ts';
 const agent = (id: string, fields: Partial<RecordFields> = {}, node = id): AgentRecord =>
   makeRecord(id, node as NodeId, completeFields(fields, 'z'), 1);
 
-function createStrategies(pending: Readonly<Record<string, number>> = {}): Strategies {
+function createStrategies(
+  pending: Readonly<Record<string, number>> = {},
+  free: Readonly<Record<string, Readonly<Record<string, number>>>> = {},
+): Strategies {
   const rng = seededRng(7);
   return new Strategies({
     self: 'self' as NodeId,
     zone: 'z',
     rttMs: () => undefined,
+    freeCapacity: (node) => free[node] ?? {},
     pendingCalls: (id) => pending[id] ?? 0,
     random: () => rng.float(),
   });
@@ -41,6 +45,15 @@ describe('leastLoaded', () => {
     expect(choose({ a: 3, b: 2 }, agent('a', { capacity: { cpu: 4 } }), agent('b'))).toEqual({ a: 3_000, b: 0 });
     expect(choose({ a: 1 }, agent('a'), agent('b', { health: 'degraded' }))).toEqual({ a: 3_000, b: 0 });
     expect(choose({}, agent('a', { capacity: { cpu: 0 } }), agent('b'))).toEqual({ a: 0, b: 3_000 });
+  });
+
+  it('takes what a node announces as free for the size of agents that name none', () => {
+    const free = { a: { cpu: 0.2 }, b: { cpu: 0.9 } };
+    const choose = (...candidates: AgentRecord[]): Record<string, number> =>
+      tally(createStrategies({}, free), 'leastLoaded', candidates);
+    expect(choose(agent('a'), agent('b'))).toEqual({ a: 0, b: 3_000 });
+    expect(choose(agent('a', { capacity: { cpu: 4 } }), agent('b'))).toEqual({ a: 3_000, b: 0 });
+    expect(choose(agent('b'), agent('c'))).toEqual({ b: 0, c: 3_000 });
   });
 
   it('never takes the most loaded of three, and herds to nobody', () => {

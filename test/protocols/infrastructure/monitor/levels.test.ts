@@ -8,7 +8,11 @@ const below = { warning: 100, critical: 10, direction: 'below', hysteresis: 0.1 
 
 const through = (values: readonly (number | undefined)[], thresholds: typeof above | typeof below): string => {
   let level: AlertLevel = 'ok';
-  return values.map((value) => (level = levelAfter(level, value, thresholds))[0]).join('');
+  const letters = values.map((value) => {
+    level = levelAfter(level, value, thresholds);
+    return level[0];
+  });
+  return letters.join('');
 };
 
 describe('levels', () => {
