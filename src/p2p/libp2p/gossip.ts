@@ -17,13 +17,15 @@ import {
   StrictNoSign,
   TopicValidatorResult,
 } from '@chainsafe/libp2p-gossipsub';
-import type { Connection } from '@libp2p/interface';
+import type { Connection, PeerId } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
 import type { Clock, Timer } from '../../clock.ts';
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
-import type { Verdict } from '../network.ts';
+import type { Channel, ChannelLimits, Verdict } from '../network.ts';
 import { misbehaviourBanMs, Reputation, rejectionsTolerated } from '../reputation.ts';
 import { plainBytes } from './frames.ts';
+import { maxPushStreams, Pushes } from './pushes.ts';
 
 /** No topic may allow longer messages: larger state travels on channels. */
 const maxMessageBytes = 262_144;
@@ -45,18 +47,33 @@ export interface GossipPort {
   admitted(): Iterable<{ readonly peer: NodeId; readonly connection: Connection }>;
   /** Tells libp2p's topologies of the peer on this connection. */
   attach(connection: Connection): void;
+  /** The peers that are admitted and connected. */
+  peers(): readonly NodeId[];
+  /** Opens the stream of a protocol that `handle` was told of. */
+  open(peer: NodeId, protocol: string): Promise<Channel>;
+  handle(protocol: string, limits: ChannelLimits, onChannel: (channel: Channel) => void): void;
   ban(peer: NodeId, forMs: number, reason: string): void;
   disconnect(peer: NodeId, reason: string): void;
 }
 
-/** The part of gossipsub's state the sweep needs and its interface does not show. */
+/** The parts of gossipsub that the sweep and the fast lane need and its interface does not show. */
 interface GossipInternals {
   readonly streamsOutbound: ReadonlyMap<string, unknown>;
+  /** Ids of messages that are dropped when they come (again). */
+  readonly seenCache: { put(id: string): void };
+  /** A message arrived: dropped when it is known, judged by the topic's validator, forwarded. */
+  handleReceivedMessage(from: PeerId, message: { topic: string; data: Uint8Array }): Promise<void>;
+}
+
+interface Topic extends GossipTopic {
+  readonly pushes: Pushes;
 }
 
 export class Gossip {
   readonly #port: GossipPort;
-  readonly #topics = new Map<string, GossipTopic>();
+  readonly #topics = new Map<string, Topic>();
+  /** What was judged already when gossipsub is given it. */
+  readonly #accepted = new WeakSet<Uint8Array>();
   readonly #reputation: Reputation;
   readonly #missing = new Map<NodeId, number>();
   #service: GossipSub | undefined;
@@ -71,7 +88,21 @@ export class Gossip {
     if (settings.maxBytes > maxMessageBytes) {
       throw new Error(`Topic ${topic}: messages of at most ${maxMessageBytes} bytes can be broadcast.`);
     }
-    this.#topics.set(topic, settings);
+    const protocol = pushProtocol(topic);
+    const pushes = new Pushes({
+      clock: this.#port.clock,
+      peers: () => this.#port.peers(),
+      open: (peer) => this.#port.open(peer, protocol),
+      receive: (data, from) => this.#receivePushed(topic, settings, data, from),
+    });
+    this.#topics.set(topic, { ...settings, pushes });
+    const limits = { maxFrameBytes: settings.maxBytes, maxInboundPerPeer: maxPushStreams };
+    this.#port.handle(protocol, limits, (channel) => pushes.accept(channel));
+  }
+
+  /** A peer is no longer connected. */
+  forget(peer: NodeId): void {
+    for (const { pushes } of this.#topics.values()) pushes.forget(peer);
   }
 
   /** The service for libp2p's configuration. */
@@ -107,22 +138,60 @@ export class Gossip {
       );
     }
     if (this.#service === undefined) throw new QuorateError('STOPPED', 'This network is not running.');
-    await this.#service.publish(topic, data);
+    if (!settings.pushes.push(data)) await this.#service.publish(topic, data);
+    // What comes back is dropped by its id. After the push has left: this is for later.
+    else setImmediate(() => this.#internals?.seenCache.put(messageKey(messageId(data))));
+  }
+
+  get #internals(): GossipInternals | undefined {
+    return this.#service as unknown as GossipInternals | undefined;
+  }
+
+  /** Judged at once; what is good then goes through gossipsub to those further away. */
+  #receivePushed(topic: string, settings: GossipTopic, data: Uint8Array, from: NodeId): void {
+    if (this.#service === undefined || !this.#port.isAdmitted(from)) return;
+    const verdict = this.#verdict(topic, settings, data, from);
+    if (typeof verdict === 'string') this.#concludePushed(topic, data, from, verdict);
+    else void verdict.then((late) => this.#concludePushed(topic, data, from, late));
+  }
+
+  #concludePushed(topic: string, data: Uint8Array, from: NodeId, verdict: Verdict): void {
+    this.#blame(from, verdict);
+    // Nobody else is connected, so there is nobody to forward it to.
+    if (verdict !== 'accept' || this.#port.peers().length < 2) return;
+    const copy = new Uint8Array(data); // `data` may be a view into a large read buffer, and gossipsub keeps it a while.
+    this.#accepted.add(copy);
+    this.#internals
+      ?.handleReceivedMessage(peerIdFromString(from), { topic, data: copy })
+      .catch((error: unknown) => this.#port.reportError(error, `forwarding on ${topic}`));
   }
 
   async #judge(topic: string, settings: GossipTopic, data: Uint8Array, from: NodeId): Promise<Verdict> {
+    if (this.#accepted.has(data)) return 'accept';
     if (!this.#port.isAdmitted(from)) return 'ignore';
-    let verdict: Verdict = 'reject';
-    try {
-      if (data.length <= settings.maxBytes) verdict = await settings.validate(plainBytes(data), from);
-    } catch (error) {
-      this.#port.reportError(error, `validator of ${topic}`);
-      verdict = 'ignore';
-    }
-    if (verdict === 'reject' && this.#reputation.rejected(from)) {
-      this.#port.ban(from, misbehaviourBanMs, 'too many rejected messages');
-    }
+    const verdict = await this.#verdict(topic, settings, plainBytes(data), from);
+    this.#blame(from, verdict);
     return verdict;
+  }
+
+  /** Never throws or rejects. */
+  #verdict(topic: string, settings: GossipTopic, data: Uint8Array, from: NodeId): Verdict | Promise<Verdict> {
+    const onError = (error: unknown): Verdict => {
+      this.#port.reportError(error, `validator of ${topic}`);
+      return 'ignore';
+    };
+    if (data.length > settings.maxBytes) return 'reject';
+    try {
+      const verdict = settings.validate(data, from);
+      return typeof verdict === 'string' ? verdict : verdict.catch(onError);
+    } catch (error) {
+      return onError(error);
+    }
+  }
+
+  #blame(from: NodeId, verdict: Verdict): void {
+    if (verdict !== 'reject' || !this.#reputation.rejected(from)) return;
+    this.#port.ban(from, misbehaviourBanMs, 'too many rejected messages');
   }
 
   #scheduleSweep(): void {
@@ -158,6 +227,19 @@ export class Gossip {
   }
 }
 
+/** Of the fast lane of a topic: a stream carries the messages of one. */
+export function pushProtocol(topic: string): string {
+  return `/quorate/push/1/${hash('sha256', topic).slice(0, 8)}`;
+}
+
+function messageId(data: Uint8Array): Uint8Array {
+  return hash('sha256', data, 'buffer').subarray(0, 20);
+}
+
+function messageKey(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1');
+}
+
 const results: Readonly<Record<Verdict, TopicValidatorResult>> = {
   accept: TopicValidatorResult.Accept,
   ignore: TopicValidatorResult.Ignore,
@@ -169,8 +251,8 @@ function options(topics: readonly string[]): Partial<GossipsubOpts> {
     // What is published carries its author's signature already; gossipsub's own doubled the cost of a delivery.
     globalSignaturePolicy: StrictNoSign,
     // Equal bytes are the same message whoever sends them, and a hash is found without parsing them.
-    msgIdFn: (message) => hash('sha256', message.data, 'buffer').subarray(0, 20),
-    msgIdToStrFn: (id) => Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1'),
+    msgIdFn: (message) => messageId(message.data),
+    msgIdToStrFn: messageKey,
     fallbackToFloodsub: false,
     // One's own messages go to all neighbours at once: 8 to 12 links, and the first hop is the slow one.
     floodPublish: true,

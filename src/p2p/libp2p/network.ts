@@ -86,6 +86,9 @@ export class Libp2pNetwork implements Network {
       isAdmitted: (peer) => this.#sessions.isConnected(peer),
       admitted: () => this.#admittedConnections(),
       attach: (connection) => this.#attachGossip(connection),
+      peers: () => this.#sessions.connected,
+      open: (peer, protocol) => this.open(peer, protocol),
+      handle: (protocol, limits, onChannel) => this.#streams.handle(protocol, limits, onChannel),
       ban: (peer, forMs, reason) => this.ban(peer, forMs, reason),
       disconnect: (peer, reason) => {
         this.#events.emit('refused', { peer, reason: `disconnected: ${reason}` });
@@ -277,7 +280,10 @@ export class Libp2pNetwork implements Network {
       },
       onGone: (session, last) => {
         const { peer, graceful } = session;
-        if (last) this.#events.emit('peer:disconnected', { peer, graceful });
+        if (last) {
+          this.#gossip.forget(peer);
+          this.#events.emit('peer:disconnected', { peer, graceful });
+        }
         // Gossip may have flowed over the lost connection; it goes on over another one.
         const other = this.#sessions.live(peer);
         if (other !== undefined) this.#attachGossip(other.connection);

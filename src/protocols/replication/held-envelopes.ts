@@ -21,7 +21,7 @@ export class HeldEnvelopes {
     if (bytes.length > maxHeldBytes) return;
     const name = nameOf(author, store, epoch, seq);
     this.#remove(name);
-    this.#held.set(name, bytes);
+    this.#held.set(name, new Uint8Array(bytes)); // It may be a view into a larger buffer.
     this.#bytes += bytes.length;
     for (const oldest of this.#held.keys()) {
       if (this.#held.size <= maxHeld && this.#bytes <= maxHeldBytes) break;
