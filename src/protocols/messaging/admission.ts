@@ -12,13 +12,15 @@ import type { Outgoing } from './outgoing.ts';
 /** Agents tried in place of one whose breaker is open. */
 const maxFallbacks = 16;
 
-/** An attempt made for a handler that runs: its cancellation reaches those who wait for their turn. */
-class ScopedAttempt implements AttemptInfo {
+/** An attempt made for a handler that runs, whose cancellation reaches those who wait for their turn; or one at a fallback. */
+class SpecialAttempt implements AttemptInfo {
   readonly #outgoing: Outgoing;
+  readonly insteadOf: unknown;
   #signal: AbortSignal | undefined;
 
-  constructor(outgoing: Outgoing) {
+  constructor(outgoing: Outgoing, insteadOf: unknown) {
     this.#outgoing = outgoing;
+    this.insteadOf = insteadOf;
   }
 
   get agent(): AgentId {
@@ -42,8 +44,9 @@ class ScopedAttempt implements AttemptInfo {
 }
 
 /** May it be sent? Throws and rejects with what the policy says. */
-export function admit(policy: CallPolicy, outgoing: Outgoing): ReturnType<CallPolicy['admit']> {
-  return policy.admit(outgoing.scope === undefined ? outgoing : new ScopedAttempt(outgoing));
+export function admit(policy: CallPolicy, outgoing: Outgoing, insteadOf: unknown): ReturnType<CallPolicy['admit']> {
+  const isPlain = outgoing.scope === undefined && insteadOf === undefined;
+  return policy.admit(isPlain ? outgoing : new SpecialAttempt(outgoing, insteadOf));
 }
 
 /** Tells the policy how it ended, if it wants to know; the same error is then thrown by the caller of this. */

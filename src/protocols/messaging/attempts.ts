@@ -50,7 +50,8 @@ const maxPassedOver = 64;
 /** Who answers, told once somebody has. */
 class Answerer {
   attempts = 0;
-  isFallback = false;
+  /** The refusal that fallbacks make up for, once one is asked. */
+  insteadOf: unknown;
   readonly #request: Request;
   readonly #host: AttemptsHost;
 
@@ -64,7 +65,7 @@ class Answerer {
   }
 
   answered(agent: AgentId): void {
-    const fallbackFor = this.isFallback ? this.#request.target : undefined;
+    const fallbackFor = this.insteadOf === undefined ? undefined : this.#request.target;
     try {
       this.#request.options?.onAnswered?.({ agent, fallbackFor, attempts: this.attempts });
     } catch (error) {
@@ -136,7 +137,7 @@ export class Attempts {
     let end: AttemptEnd | undefined;
     try {
       outgoing = this.#outgoing(request, agent);
-      const admitted = this.#admit(outgoing);
+      const admitted = this.#admit(outgoing, by.insteadOf);
       if (admitted instanceof Promise) return this.#onceLater(request, outgoing, admitted, withFallbacks, send, by);
       end = admitted;
     } catch (error) {
@@ -178,7 +179,7 @@ export class Attempts {
   ): Promise<Result> {
     const fallbacks = withFallbacks ? fallbacksOf(refusal) : undefined;
     if (fallbacks === undefined || fallbacks.length === 0) return Promise.reject(refusal);
-    by.isFallback = true;
+    by.insteadOf = refusal;
     return tryFallbacks(refusal, fallbacks, (agent) => this.#once(request, agent, false, send, by));
   }
 
@@ -186,9 +187,9 @@ export class Attempts {
     return new Outgoing(this.#host.self, agent, message, deadlineAt, options, scope);
   }
 
-  #admit(outgoing: Outgoing): ReturnType<CallPolicy['admit']> {
+  #admit(outgoing: Outgoing, insteadOf: unknown): ReturnType<CallPolicy['admit']> {
     this.#host.checkOpen(outgoing);
-    return this.policy === undefined ? undefined : admit(this.policy, outgoing);
+    return this.policy === undefined ? undefined : admit(this.policy, outgoing, insteadOf);
   }
 
   #sendCall(outgoing: Outgoing, end: AttemptEnd | undefined, by: Answerer): Promise<never> {
@@ -231,6 +232,8 @@ export class Attempts {
         // After an unknown outcome only the same agent knows the key; anybody else might run it a second time.
         return await this.#once(request, agent, unknown === undefined, send, by);
       } catch (error) {
+        // What a fallback ended with is the end: only it knows the key, and the agent asked for is not to be called.
+        if (by.insteadOf !== undefined) throw error;
         // That the last attempt was not delivered says nothing about an earlier one that may have been.
         if (isQuorateError(error, 'UNKNOWN_OUTCOME')) unknown = error;
         lastError = isQuorateError(error, 'HANDLER_FAILED') ? error : (unknown ?? error);

@@ -11,10 +11,16 @@ export interface AttemptInfo {
   readonly method: string;
   /** On the clock's scale; Infinity for a stream outside of calls. */
   readonly deadlineAt: number;
+  /** Aborts when the caller gives up. */
   readonly signal: AbortSignal | undefined;
+  /** The refusal by an open breaker that this attempt, at a fallback, makes up for. */
+  readonly insteadOf?: unknown;
 }
 
-/** Told exactly once how an admitted attempt ended: undefined when it succeeded. For a stream: at its end. */
+/**
+ * Told exactly once how an admitted attempt ended: undefined when it succeeded. For a cast: once it is in the mailbox; for a stream: at its end, or when its reader
+ * leaves. Must not throw.
+ */
 export type AttemptEnd = (error: unknown) => void;
 
 export interface CallPolicy {
