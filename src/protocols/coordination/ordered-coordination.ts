@@ -16,6 +16,9 @@ import type { Names } from './names/names.ts';
 import { NamesReducer } from './names/reducer.ts';
 import { OrderedProposals } from './proposals/ordered-proposals.ts';
 import { ProposalsReducer } from './proposals/reducer.ts';
+import { MachineQuotas } from './quotas/machine-quotas.ts';
+import type { Quotas } from './quotas/quotas.ts';
+import { QuotasReducer } from './quotas/reducer.ts';
 import { OrderedStateMachines } from './state-machines/machine-handle.ts';
 import { StateMachinesReducer } from './state-machines/reducer.ts';
 import type { AnyStateMachine } from './state-machines/state-machines.ts';
@@ -36,6 +39,7 @@ export function createMachine(verify: VerifySignature, stateMachines: readonly A
     new CounterReducer(),
     new MapReducer(),
     new NamesReducer(),
+    new QuotasReducer(),
     new StateMachinesReducer(stateMachines),
   ]);
 }
@@ -45,6 +49,8 @@ export interface CoordinationParts {
   readonly coordination: Coordination;
   /** For the registry's strong names. */
   readonly names: Names;
+  /** For strict rate limits. */
+  readonly quotas: Quotas;
   /** Gives back what it can, and stops answering for agents. The ordering is its owner's to stop. */
   stop(): Promise<void>;
 }
@@ -90,6 +96,7 @@ export function coordinationOver(
   return {
     coordination,
     names,
+    quotas: new MachineQuotas(tools),
     async stop() {
       proposals.stop();
       auctions.stop();

@@ -69,7 +69,7 @@ export class TokenBucket {
   #fill(now: number): void {
     if (now <= this.#at) return;
     const tokens = this.#tokens + (now - this.#at) * this.#ratePerMs;
-    this.#tokens = tokens < this.#capacity ? tokens : this.#capacity;
+    this.#tokens = Math.min(tokens, this.#capacity);
     this.#at = now;
   }
 }
