@@ -37,6 +37,8 @@ export class Alerting {
   #ownerSince = Number.POSITIVE_INFINITY;
   #judgedAt = Number.NEGATIVE_INFINITY;
   #timer: { readonly timer: Timer; readonly at: number } | undefined;
+  /** There are measurements that were not judged yet; a timer is set then. */
+  #isNew = false;
   /** The state in this node's entry. */
   #written: AlertState | undefined;
   #calling: AlertState | undefined;
@@ -82,7 +84,9 @@ export class Alerting {
 
   /** There is something new to judge. */
   onMeasurements(): void {
-    if (this.#timer === undefined && this.#isOwner) this.#arm(this.#tools.clock.now() + gatherMs);
+    if (this.#isNew || !this.#isOwner) return;
+    this.#isNew = true;
+    this.#arm(this.#tools.clock.now() + gatherMs);
   }
 
   /** Other nodes have the monitor now. */
@@ -95,6 +99,7 @@ export class Alerting {
       this.#ownerSince = Number.POSITIVE_INFINITY;
       this.#timer?.timer.cancel();
       this.#timer = undefined;
+      this.#isNew = false;
       this.#withdraw();
     } else if (!this.#isOwner) {
       this.#ownerSince = clock.now();
@@ -140,6 +145,7 @@ export class Alerting {
       return;
     }
     this.#judgedAt = now;
+    this.#isNew = false;
     const { thresholds } = this.#options;
     const value = this.#value(now);
     const level = levelAfter(this.level, value, thresholds);

@@ -63,16 +63,11 @@ describe('incidents', () => {
 
   test('whatever the order of arrival, and however often, the latest is what is known', () => {
     fc.assert(
-      fc.property(
-        states.chain((said) =>
-          fc.tuple(fc.constant(said), fc.shuffledSubarray([...said, ...said], { minLength: said.length })),
-        ),
-        ([said]) => {
-          const sorted = [...said].sort((a, b) => (isLater(a, b) ? 1 : -1));
-          expect(fold(said).state).toEqual(sorted.at(-1));
-          expect(fold([...said, ...said].reverse()).state).toEqual(sorted.at(-1));
-        },
-      ),
+      fc.property(states, (said) => {
+        const sorted = [...said].sort((a, b) => (isLater(a, b) ? 1 : -1));
+        expect(fold(said).state).toEqual(sorted.at(-1));
+        expect(fold([...said, ...said].reverse()).state).toEqual(sorted.at(-1));
+      }),
     );
   });
 
