@@ -117,6 +117,9 @@ export class AgentTeller {
   }
 
   async #send(notice: VariableNotice): Promise<void> {
+    // An agent of this process runs at once, and may set the variable whose change is only just being told.
+    await undefined;
+    if (this.#over.signal.aborted) return;
     const { agent, method } = this.#target;
     let failure: { readonly error: unknown } | undefined;
     let answered: AgentId | undefined;

@@ -32,6 +32,22 @@ describe('telling', () => {
     expect(process.errors).toEqual([]);
   });
 
+  test('no handler runs before telling has returned, so an agent may cause the next change', async () => {
+    const process = new OneProcess();
+    const log: string[] = [];
+    const { told } = await process.agent('a', ({ value }) => {
+      log.push(`told ${value}`);
+      if (value === 1) audience.tell(news(2));
+    });
+    const audience = process.open(['a']);
+    await process.world.run(1);
+    audience.tell(news(1));
+    log.push('returned');
+    await process.world.run(1);
+    expect(log).toEqual(['told 0', 'returned', 'told 1', 'told 2']);
+    expect(values(told)).toEqual([0, 1, 2]);
+  });
+
   test('only those that are meant, by the method that was named', async () => {
     const process = new OneProcess();
     const meant = await process.agent('a', undefined, 'tune');
