@@ -13,6 +13,8 @@ export interface Infrastructure {
    * mesh.infrastructure.circuitBreaker({ agent: 'inference', failureThreshold: 5, recoveryTimeMs: 30_000, fallbackAgents: ['backup-1'] });
    */
   circuitBreaker(options: BreakerOptions): CircuitBreaker;
+  /** A breaker that this node has made and not disposed of: for operators, who know its id and not its options. */
+  breaker(id: string): CircuitBreaker | undefined;
   /**
    * @example
    * const limiter = mesh.infrastructure.rateLimiter({ id: 'model-requests', requestsPerSecond: 1000, agents: { capabilities: 'llm' } });

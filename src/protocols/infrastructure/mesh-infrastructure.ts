@@ -32,6 +32,10 @@ export class MeshInfrastructure implements Infrastructure, CallPolicy {
     return breaker;
   }
 
+  breaker(id: string): CircuitBreaker | undefined {
+    return this.#breakers.get(id);
+  }
+
   rateLimiter(options: RateLimiterOptions): RateLimiter {
     const limiter = this.#limiters.rateLimiter(options);
     if (options.agents !== undefined) this.#setPolicy(this);

@@ -56,6 +56,10 @@ export class Breakers {
     return breaker;
   }
 
+  get(id: string): CircuitBreaker | undefined {
+    return this.#byId.get(id);
+  }
+
   /** Before each attempt of a call, cast or stream. Throws `REJECTED`, reason `circuit-open`. */
   admit(attempt: AttemptInfo): AttemptEnd | undefined {
     let end: AttemptEnd | undefined;
