@@ -17,10 +17,14 @@ export interface Report {
   readonly wants: { readonly round: number; readonly at: number } | undefined;
   /** It probes: in which slot, and until when at most. */
   readonly probe: { readonly round: number; readonly slot: number; readonly until: number } | undefined;
-  /** Its probe of that round failed. */
-  readonly failed: { readonly round: number; readonly slot: number; readonly at: number } | undefined;
-  /** It closed that generation: by a probe in a slot of a round, or, without these, because somebody said so. */
-  readonly closed: { readonly generation: number; readonly round: number; readonly slot: number } | undefined;
+  /** Its probe of that round failed. `since`: when it had begun to want one, which shows that the slot was its own. */
+  readonly failed:
+    | { readonly round: number; readonly slot: number; readonly since: number; readonly at: number }
+    | undefined;
+  /** It closed that generation: by a probe in a slot of a round, or (`byHand`) because somebody said so. */
+  readonly closed:
+    | { readonly generation: number; readonly round: number; readonly slot: number; readonly since: number }
+    | undefined;
   /** Somebody opened it by hand, until then or, when undefined, for good. */
   readonly tripped: { readonly until: number | undefined } | undefined;
 }
@@ -50,8 +54,8 @@ export function encodeReport(report: Report): { readonly [key: string]: Value } 
     ...(open && { o: [open.round, open.at] }),
     ...(wants && { w: [wants.round, wants.at] }),
     ...(probe && { p: [probe.round, probe.slot, probe.until] }),
-    ...(failed && { f: [failed.round, failed.slot, failed.at] }),
-    ...(closed && { c: [closed.generation, closed.round, closed.slot] }),
+    ...(failed && { f: [failed.round, failed.slot, failed.since, failed.at] }),
+    ...(closed && { c: [closed.generation, closed.round, closed.slot, closed.since] }),
     ...(tripped && { t: tripped.until === undefined ? [] : [tripped.until] }),
   };
 }
@@ -83,8 +87,8 @@ export function parseReport(value: Value): Report | undefined {
   const o = numbers(given['o'], isCount, isTime);
   const w = numbers(given['w'], isCount, isTime);
   const p = numbers(given['p'], isCount, isCount, isTime);
-  const f = numbers(given['f'], isCount, isCount, isTime);
-  const c = numbers(given['c'], isCount, isCount, isSlot);
+  const f = numbers(given['f'], isCount, isCount, isTime, isTime);
+  const c = numbers(given['c'], isCount, isCount, isSlot, isTime);
   const t = Array.isArray(given['t']) && given['t'].length === 0 ? [] : numbers(given['t'], isTime);
   if (!isCount(g) || !v || o === null || w === null || p === null || f === null || c === null || t === null) {
     return undefined;
@@ -98,8 +102,8 @@ export function parseReport(value: Value): Report | undefined {
     open: o && { round: o[0] as number, at: o[1] as number },
     wants: w && { round: w[0] as number, at: w[1] as number },
     probe: p && { round: p[0] as number, slot: p[1] as number, until: p[2] as number },
-    failed: f && { round: f[0] as number, slot: f[1] as number, at: f[2] as number },
-    closed: c && { generation: c[0] as number, round: c[1] as number, slot: c[2] as number },
+    failed: f && { round: f[0] as number, slot: f[1] as number, since: f[2] as number, at: f[3] as number },
+    closed: c && { generation: c[0] as number, round: c[1] as number, slot: c[2] as number, since: c[3] as number },
     tripped: t && { until: t[0] },
   };
 }

@@ -25,6 +25,7 @@ export interface Probe {
   readonly generation: number;
   readonly round: number;
   readonly slot: number;
+  readonly since: number;
   readonly until: number;
 }
 
@@ -136,19 +137,20 @@ export class ScopeBreaker {
     if (!this.#isMyTurn(rota, slot, wall)) return undefined;
     const latest = rota.startOf(slot) + longestProbeMs(this.#options);
     this.#wishes += 1;
-    this.#probe = { generation: this.#generation, round: open.round, slot, until: Math.min(until, latest) };
+    const { round, at: since } = this.#wants;
+    this.#probe = { generation: this.#generation, round, slot, since, until: Math.min(until, latest) };
     return this.#probe;
   }
 
   endProbe(probe: Probe, verdict: 'success' | 'failure' | 'ignore', wall: number): void {
     if (this.#probe === probe) this.#probe = undefined;
-    const { generation, round, slot } = probe;
+    const { generation, round, slot, since } = probe;
     if (generation !== this.#generation || this.#open?.round !== round || verdict === 'ignore') return;
     if (verdict === 'success') {
-      this.#closed = { generation, round, slot, toldUntil: wall + toldForMs };
+      this.#closed = { generation, round, slot, since, toldUntil: wall + toldForMs };
       this.#begin(generation + 1, 'a probe of this node succeeded');
     } else {
-      this.#failed = { round, slot, at: wall };
+      this.#failed = { round, slot, since, at: wall };
       this.#nextRound(round + 1, this.#clampToProbe(slot, wall), 'the probe failed');
     }
     this.#agreeOnStart();
@@ -157,7 +159,7 @@ export class ScopeBreaker {
   /** Closes it by hand, here and, once they hear of it, for all. */
   close(wall: number): void {
     const generation = this.#generation;
-    this.#closed = { generation, round: this.#open?.round ?? 0, slot: byHand, toldUntil: wall + toldForMs };
+    this.#closed = { generation, round: this.#open?.round ?? 0, slot: byHand, since: 0, toldUntil: wall + toldForMs };
     this.#begin(generation + 1, 'it was reset');
   }
 
@@ -249,7 +251,8 @@ export class ScopeBreaker {
   #heedClosing(node: NodeId, { closed }: Report, wall: number): void {
     if (closed === undefined || closed.generation < this.#generation) return;
     if (closed.generation > this.#generation + maxGenerationLead) return;
-    const isProbe = closed.slot !== byHand && this.#open?.round === closed.round && this.#mayProbe(node, closed.slot);
+    const isProbe =
+      closed.slot !== byHand && this.#open?.round === closed.round && this.#mayProbe(node, closed.slot, closed.since);
     if (!isProbe) {
       if (wall < (this.#heeded.get(node) ?? 0)) return;
       this.#heeded.set(node, wall + this.#options.recoveryTimeMs);
@@ -307,7 +310,8 @@ export class ScopeBreaker {
     }
     for (const [node, { failed, generation }] of this.#others) {
       if (failed === undefined || generation < this.#generation || failed.round !== this.#open?.round) continue;
-      if (failed.slot > (this.#rota?.slotAt(wall + settleMs) ?? -1) || !this.#mayProbe(node, failed.slot)) continue;
+      if (failed.slot > (this.#rota?.slotAt(wall + settleMs) ?? -1) || !this.#mayProbe(node, failed.slot, failed.since))
+        continue;
       this.#nextRound(failed.round + 1, this.#clampToProbe(failed.slot, failed.at), `the probe of node ${node} failed`);
     }
   }
@@ -340,17 +344,21 @@ export class ScopeBreaker {
     return Math.min(Math.max(at, start), start + longestProbeMs(this.#options));
   }
 
-  *#candidates(): Iterable<Candidate> {
+  /** Those who want to probe in this round. One that has, and is in the next round by now, says since when it had wanted to. */
+  *#candidates(former?: Candidate): Iterable<Candidate> {
     const round = this.#open?.round;
+    if (former !== undefined) yield former;
     if (this.#wants?.round === round && this.#wants !== undefined) yield { node: this.self, since: this.#wants.at };
     for (const [node, { wants, generation }] of this.#others) {
+      if (node === former?.node) continue;
       if (wants !== undefined && wants.round === round && generation >= this.#generation)
         yield { node, since: wants.at };
     }
   }
 
-  #mayProbe(node: NodeId, slot: number): boolean {
-    return slot >= 0 && this.#rota?.prober(slot, this.#candidates()) === node;
+  #mayProbe(node: NodeId, slot: number, since?: number): boolean {
+    const former = since === undefined ? undefined : { node, since };
+    return slot >= 0 && this.#rota?.prober(slot, this.#candidates(former)) === node;
   }
 
   #isMyTurn(rota: Rota, slot: number, wall: number): boolean {
