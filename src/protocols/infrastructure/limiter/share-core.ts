@@ -10,7 +10,7 @@
  * - the claim of a node that has gone silent is left alone until the node is known to be gone, because behind a partition it still uses it;
  * - so the sum is at most the rate, but for nodes whose targets differ because a change of demand, of the live nodes or of a share is still under way between them.
  *
- * A claim above what its node was entitled to within the last second is not believed, so a liar keeps nobody from more than its target.
+ * A claim above what its node was entitled to within the last 10 to 20 seconds is not believed, so a liar keeps from the others at most what it has had.
  */
 import type { NodeId } from '../../../node-id.ts';
 import type { Standing } from '../../sharing/shared-entries.ts';
@@ -19,8 +19,8 @@ import { type Claim, type Distribution, divide } from './shares.ts';
 
 /** How long a new node listens before it takes what nobody claims, and believes every claim. */
 export const settleMs = 250;
-/** A claim may be as high as any target of its node within so long. */
-const memoryMs = 1_000;
+/** A claim may be as high as any target of its node within so long: longer than it takes to notice that a node does not answer, whose claim was all right when it was last heard. */
+const memoryMs = 10_000;
 /** A claim that is over its target by no more is held to be on its way down. */
 const tolerance = 0.02;
 /** Of its share a node bothers to raise by. */
