@@ -286,11 +286,17 @@ describe('tellAndWait', () => {
   test('does not wait out the pause of earlier failures', async () => {
     const process = new OneProcess();
     let up = false;
+    const tries: number[] = [];
     await process.agent('a', () => {
+      tries.push(process.world.now);
       if (!up) throw new Error('starting');
     });
     const audience = process.open(['a']);
-    await process.world.run(30_000);
+    await process.world.run(60_000);
+    // Pauses grow up to ten seconds.
+    expect(tries.length).toBeGreaterThan(9);
+    expect(process.world.now - (tries.at(-1) as number)).toBeLessThanOrEqual(10_000);
+    expect((tries.at(-1) as number) - (tries.at(-2) as number)).toBeGreaterThanOrEqual(5_000);
     up = true;
     const before = process.world.now;
     const result = await process.world.settled(audience.tellAndWait(news(1), { timeoutMs: 1_000 }));

@@ -20,6 +20,7 @@ class Node {
   readonly #hlc: HybridClock;
   readonly self: NodeId;
   commands = 0;
+  beforeSubmit: () => Promise<void> = async () => undefined;
 
   constructor(tools: CoordinationTools) {
     const { clock } = tools;
@@ -28,8 +29,9 @@ class Node {
     const atoms = new MachineAtoms(tools);
     const { ordering } = tools.client;
     const submit = ordering.submit.bind(ordering);
-    ordering.submit = (...given) => {
+    ordering.submit = async (...given) => {
       this.commands += 1;
+      await this.beforeSubmit();
       return submit(...given);
     };
     this.map = atoms.map<Value>(agreementsMap);
@@ -199,6 +201,11 @@ describe('several nodes', () => {
     two.follow('v');
     await settle();
     expect(two.values).toEqual([]);
+    const stop = two.follow('third');
+    await settle();
+    const timers = order.clock.timers;
+    stop();
+    expect(order.clock.timers).toBe(timers - 1);
     order.heal(two.self);
     await order.clock.advance(5_000);
     expect(two.values).toEqual([1]);
@@ -248,6 +255,21 @@ describe('members that write nonsense into the map', () => {
     await settle();
     expect(one.values).toEqual([1, undefined, 2]);
     expect(two.values).toEqual([2]);
+  });
+
+  test('who writes nonsense before each attempt makes a proposal fail in the end, not go on for ever', async () => {
+    const { nodes } = shared(2);
+    const [one, liar] = nodes as [Node, Node];
+    one.follow();
+    await settle();
+    let lies = 0;
+    one.beforeSubmit = async () => void (await liar.map.set('v', `nonsense ${lies++}`));
+    const proposal = one.proposal(1, { ifVersion: 0 });
+    await expect(one.agreements.propose('v', proposal)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      data: { expected: 0, actual: 0 },
+    });
+    expect(lies).toBe(4);
   });
 
   test('a version that was seen before the nonsense counts no more', async () => {
