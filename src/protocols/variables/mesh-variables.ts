@@ -5,8 +5,10 @@ import { QuorateError } from '../../errors.ts';
 import type { HybridClock } from '../../hlc.ts';
 import type { Value } from '../../value.ts';
 import type { SharedEntries } from '../sharing/shared-entries.ts';
+import { Adoption } from './adoption.ts';
 import type { Audiences } from './affected/audiences.ts';
 import type { Agreements } from './agreed/agreements.ts';
+import { Announcements } from './announced.ts';
 import {
   type CommonOptions,
   commonProblems,
@@ -19,11 +21,14 @@ import { ChoiceKind, choiceProblems } from './kinds/choice.ts';
 import { CompositeKind, compositeProblems } from './kinds/composite.ts';
 import type { Kind, Problems } from './kinds/kind.ts';
 import { NumberKind, numberProblems } from './kinds/number.ts';
+import { noAudiences, ReadOnlyEntries } from './observing.ts';
 import { SharedVariable } from './shared-variable.ts';
 import type {
+  AnnouncedVariable,
   ChoiceOptions,
   CompositeOptions,
   NumberOptions,
+  ObservedVariable,
   Variable,
   VariableOptions,
   VariableStatus,
@@ -62,11 +67,23 @@ interface Making<T> {
 export class MeshVariables implements Variables {
   readonly #options: MeshVariablesOptions;
   readonly #variables = new Map<string, SharedVariable<unknown>>();
+  readonly #adoption: Adoption;
   readonly #unwatch: () => void;
   #hasStopped = false;
+  /** Variables that are only looked at, over entries that they cannot write. */
+  #observed: MeshVariables | undefined;
 
   constructor(options: MeshVariablesOptions) {
     this.#options = options;
+    this.#adoption = new Adoption({
+      announcements: new Announcements(options),
+      own: this,
+      observed: () => {
+        const entries = new ReadOnlyEntries(options.entries);
+        this.#observed = new MeshVariables({ ...options, entries, audience: noAudiences, onConflict: () => undefined });
+        return this.#observed;
+      },
+    });
     this.#unwatch = options.entries.onNodes(() => {
       for (const variable of this.#variables.values()) variable.onNodes();
     });
@@ -122,11 +139,26 @@ export class MeshVariables implements Variables {
     return [...this.#variables.values()].map((variable) => variable.status());
   }
 
+  announced(): readonly AnnouncedVariable[] {
+    return this.#adoption.announced();
+  }
+
+  observe(name: string): ObservedVariable {
+    this.#refuseStopped(name);
+    return this.#adoption.observe(name);
+  }
+
+  adopt(name: string): Variable<Value> {
+    this.#refuseStopped(name);
+    return this.#adoption.adopt(name);
+  }
+
   /** Ends all watches and timers. Idempotent. What this node has contributed goes with its feed; the handles show their last values. */
   stop(): void {
     if (this.#hasStopped) return;
     this.#hasStopped = true;
     this.#unwatch();
+    this.#observed?.stop();
     for (const variable of this.#variables.values()) variable.stop();
   }
 
@@ -141,11 +173,7 @@ export class MeshVariables implements Variables {
   }
 
   #define<T>(name: string, { kind, options, fallback, problems: note, make }: Making<T>): Variable<T> {
-    if (this.#hasStopped) {
-      throw new QuorateError('STOPPED', `Variable "${name}" cannot be defined: the mesh has stopped.`, {
-        variable: name,
-      });
-    }
+    this.#refuseStopped(name);
     const problems: Problems = {};
     if (typeof options !== 'object' || options === null) problems['options'] = 'must be an object';
     refuseProblems(name, problems);
@@ -156,6 +184,7 @@ export class MeshVariables implements Variables {
     const definition = completeDefinition(name, make(), options, fallback, (error) => {
       onError(error, `rule of variable "${name}"`);
     });
+    this.#adoption.onDefined(name);
     const former = this.#variables.get(name);
     if (former !== undefined) {
       const { version, facts, digest } = former.definition;
@@ -176,5 +205,10 @@ export class MeshVariables implements Variables {
     });
     this.#variables.set(name, variable as unknown as SharedVariable<unknown>);
     return variable;
+  }
+
+  #refuseStopped(name: string): void {
+    if (!this.#hasStopped) return;
+    throw new QuorateError('STOPPED', `Variable "${name}" cannot be had: the mesh has stopped.`, { variable: name });
   }
 }

@@ -253,6 +253,43 @@ export interface VariableStatus {
   readonly untold: number;
 }
 
+/** A variable as live nodes announce it, whether or not this node has it. Those of scope `'node'` are not announced. */
+export interface AnnouncedVariable {
+  readonly name: string;
+  readonly kind: Variable<unknown>['kind'];
+  readonly scope: VariableScope;
+  /** Of another zone, and none of this node's business: which. Undefined for what concerns this node. */
+  readonly zone: string | undefined;
+  readonly sync: 'eventual' | 'strong';
+  readonly rule: string;
+  /** The version that most live nodes have. */
+  readonly definedVersion: number;
+  /** The plain part of the definition: `min`, `max`, `unit`, `choices`, `affects` … */
+  readonly terms: { readonly [field: string]: Value };
+  /** Live nodes that define it alike, ordered. */
+  readonly definedBy: readonly NodeId[];
+  /** Whether this node has it: defined by its program, or adopted. */
+  readonly here: 'defined' | 'adopted' | undefined;
+  /** Other versions that live nodes have, newest first; at most 16. */
+  readonly otherVersions: readonly number[];
+  /** Nodes that define it differently at this version, and so count nowhere; at most 16. */
+  readonly conflicts: readonly {
+    readonly node: NodeId;
+    readonly difference: readonly { readonly field: string; readonly stands: string; readonly differs: string }[];
+  }[];
+  /** Somebody says that a value was agreed on (`coordinate`). */
+  readonly isAgreed: boolean;
+  /** Why it can neither be observed nor adopted here; undefined when it can. */
+  readonly obstacle: string | undefined;
+}
+
+/** A variable that is only looked at: this node writes nothing about it, and tells no agents. */
+export type ObservedVariable<T = Value> = Pick<
+  Variable<T>,
+  'name' | 'kind' | 'value' | 'version' | 'agreed' | 'conflict' | 'watch' | 'contributions' | 'explain'
+> &
+  Disposable;
+
 /**
  * Defining the same name again in one process, alike, gives the same variable.
  * All throw `INVALID_ARGUMENT` (each wrong field named), `DEFINITION_CONFLICT` when another live node has defined the name differently at that version (`data.difference`),
@@ -276,4 +313,19 @@ export interface Variables {
   get(name: string): Variable<Value> | undefined;
   /** All variables of this process. */
   status(): readonly VariableStatus[];
+  /** All variables that live nodes announce, ordered by name: for operators and dashboards. Looks at every definition, so not for hot paths. */
+  announced(): readonly AnnouncedVariable[];
+  /**
+   * Shows a variable that other nodes have defined, and this one need not have. Ends (`watch` does, the value stays) when this node defines it itself.
+   * Throws `NOT_FOUND`; `INVALID_ARGUMENT` when part of the definition is code: a composite's schema, a rule of the application.
+   *
+   * @example
+   * using temperature = mesh.variables.observe('temperature');
+   * console.log(temperature.value, temperature.explain().summary);
+   */
+  observe(name: string): ObservedVariable;
+  /**
+   * The variable of this process, or else defines it here as others announce it; numbers out of range are refused then. Throws as `observe` does, and as defining does.
+   */
+  adopt(name: string): Variable<Value>;
 }
