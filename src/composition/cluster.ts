@@ -21,7 +21,7 @@ import { Replication } from '../protocols/replication/replication.ts';
 import { FeedEntries } from '../protocols/sharing/feed-entries.ts';
 import { type ClusterCoordination, clusterCoordination } from './coordination.ts';
 import { Departures } from './departures.ts';
-import { infrastructureOver } from './infrastructure.ts';
+import { infrastructureOver, keepCapacityFresh } from './infrastructure.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { feedStatus, peerStatus, RefusalCounts } from './status.ts';
 import { variablesOver } from './variables.ts';
@@ -197,7 +197,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
         membership,
         messaging,
         variables: variables.variables,
-        quotas: undefined,
+        quotas: coordination.quotas,
         onCoordinationLatency: (listener) => coordination.latency.onLatency(listener),
         replicationLag: () => replication.lag().differingPeers,
       }),
@@ -207,6 +207,7 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     },
   );
 
+  await keepCapacityFresh(assembly, membership);
   return {
     id: self,
     registry,

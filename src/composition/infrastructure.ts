@@ -5,12 +5,13 @@ import { Limiters } from '../protocols/infrastructure/limiter/limiters.ts';
 import { MeshInfrastructure } from '../protocols/infrastructure/mesh-infrastructure.ts';
 import { Monitors } from '../protocols/infrastructure/monitor/monitors.ts';
 import type { InfrastructureTools } from '../protocols/infrastructure/tools.ts';
+import { CapacityMeter } from '../protocols/membership/capacity-meter.ts';
 import type { Membership } from '../protocols/membership/membership.ts';
 import type { BaseMessaging } from '../protocols/messaging/base.ts';
 import type { Registry } from '../protocols/registry/registry.ts';
 import type { SharedEntries } from '../protocols/sharing/shared-entries.ts';
 import type { Variables } from '../protocols/variables/variables.ts';
-import { processMetrics } from './metrics.ts';
+import { metricSources } from './metrics.ts';
 import type { Assembly } from './parts.ts';
 
 export interface InfrastructureParts {
@@ -41,7 +42,7 @@ export function infrastructureOver<Custom>(
     messaging,
     onError,
   };
-  const metrics = processMetrics({
+  const metrics = metricSources({
     clock,
     mailboxes: () => messaging.status().mailboxes,
     variableSkewMs: () => largest(variables.status().map(({ skewMs }) => skewMs)),
@@ -64,4 +65,22 @@ export function infrastructureOver<Custom>(
 
 function largest(values: readonly number[]): number | undefined {
   return values.length === 0 ? undefined : Math.max(...values);
+}
+
+/** With `measureCapacity`: what this node says of its free resources stays true. */
+export async function keepCapacityFresh<Custom>(
+  { options, clock, lifecycle, onError }: Assembly<Custom>,
+  membership: { announce(changes: { readonly capacity: Readonly<Record<string, number>> }): void },
+): Promise<void> {
+  if (!options.measureCapacity) return;
+  const announce = (capacity: Readonly<Record<string, number>>): void => membership.announce({ capacity });
+  await lifecycle.start(
+    'capacity',
+    () => {
+      const meter = new CapacityMeter({ clock, fixed: options.capacity, announce, onError });
+      meter.start();
+      return meter;
+    },
+    (meter) => meter.stop(),
+  );
 }

@@ -7,7 +7,7 @@ import { LocalRegistry } from '../protocols/registry/local-registry.ts';
 import type { Registry } from '../protocols/registry/registry.ts';
 import { LocalEntries } from '../protocols/sharing/local-entries.ts';
 import { type LocalCoordination, localCoordination } from './coordination.ts';
-import { infrastructureOver } from './infrastructure.ts';
+import { infrastructureOver, keepCapacityFresh } from './infrastructure.ts';
 import { type Assembly, drainAndStop, type MeshParts, messagingLimits } from './parts.ts';
 import { variablesOver } from './variables.ts';
 
@@ -89,12 +89,13 @@ export async function assembleLocal<Custom>(assembly: Assembly<Custom>): Promise
         membership,
         messaging,
         variables: variables.variables,
-        quotas: undefined,
+        quotas: coordination.quotas,
         onCoordinationLatency: (listener) => coordination.latency.onLatency(listener),
         replicationLag: undefined,
       }),
     (started) => started.stop(),
   );
+  await keepCapacityFresh(assembly, membership);
   return {
     id,
     registry,

@@ -1,15 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { Clock } from '../../src/clock.ts';
-import { type MetricParts, processMetrics } from '../../src/composition/metrics.ts';
+import { type MetricParts, metricSources } from '../../src/composition/metrics.ts';
 import type { MetricSource } from '../../src/protocols/infrastructure/monitor/metric-sources.ts';
 import { ManualClock } from '../protocols/registry/harness.ts';
 
 function metricsOf(parts: Partial<MetricParts> = {}): {
   readonly clock: ManualClock;
-  readonly sources: ReturnType<typeof processMetrics>;
+  readonly sources: ReturnType<typeof metricSources>;
 } {
   const clock = new ManualClock();
-  const sources = processMetrics({
+  const sources = metricSources({
     clock,
     mailboxes: () => [],
     variableSkewMs: () => undefined,
@@ -25,42 +24,7 @@ function sample(source: MetricSource | undefined, agent?: string): number | unde
   return source.sample(agent);
 }
 
-describe('processMetrics', () => {
-  it('says how late timers fire, for as long as it is asked', () => {
-    let [now, cancelled] = [0, 0];
-    let due: { readonly at: number; readonly fire: () => void } | undefined;
-    const clock: Clock = {
-      now: () => now,
-      wallNow: () => now,
-      after(delayMs, fire) {
-        due = { at: now + delayMs, fire };
-        return { cancel: () => (cancelled += 1) };
-      },
-    };
-    const source = metricsOf({ clock }).sources.eventLoopLag;
-    if (source?.kind !== 'told') throw new Error('not told');
-    const lags: number[] = [];
-    const stop = source.start((ms) => lags.push(ms));
-    for (const late of [0, 7, 0.5]) {
-      now = (due?.at ?? 0) + late;
-      due?.fire();
-    }
-    expect(lags).toEqual([0, 7, 0.5]);
-    stop();
-    expect(cancelled).toBe(1);
-  });
-
-  it('measures the share of the processor since the last look', () => {
-    const { clock, sources } = metricsOf();
-    expect(sample(sources.cpu)).toBeUndefined();
-    clock.advance(1_000);
-    const share = sample(sources.cpu) as number;
-    expect(share).toBeGreaterThanOrEqual(0);
-    expect(share).toBeLessThanOrEqual(1);
-    // No time has passed, so there is no share.
-    expect(sample(sources.cpu)).toBeUndefined();
-  });
-
+describe('metricSources', () => {
   it('adds up mailboxes, of all agents or of one', () => {
     const { sources } = metricsOf({
       mailboxes: () => [
