@@ -88,7 +88,6 @@ export function resolveMonitorOptions(options: MonitorOptions): ResolvedMonitorO
   if (rest.agent !== undefined && !byAgent.has(rest.metric) && builtInMetrics.has(rest.metric)) {
     fields['agent'] = `says nothing for ${rest.metric}, which no agent has of its own`;
   }
-  if (rest.agent === undefined && rest.metric === 'mailboxDepth') fields['agent'] = 'must name whose mailbox it is';
   const wrongOrder =
     warning !== undefined &&
     critical !== undefined &&

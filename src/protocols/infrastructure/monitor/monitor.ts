@@ -4,7 +4,7 @@ import type { AgentId } from '../../../value.ts';
 
 /**
  * Milliseconds unless said: `coordinationLatency` (ordered commands of a node), `callLatency` (calls sent, by `agent` when given), `eventLoopLag`, `cpu` (share of all cores this process uses, 0 to 1), `memory` (resident bytes),
- * `mailboxDepth` (messages waiting, by agent), `variableSkew` (age difference of contributions), `replicationLag` (neighbours whose feeds differ, a count). Anything else is measured by the
+ * `mailboxDepth` (messages waiting, by `agent` when given), `variableSkew` (age difference of contributions), `replicationLag` (neighbours whose feeds differ, a count). Anything else is measured by the
  * application: `record`.
  */
 export type BuiltInMetric =

@@ -77,7 +77,7 @@ describe('options of a monitor', () => {
 
   test('an agent is named where the metric is by agent, and only there', () => {
     expect(fieldsOf({ id: 'm', metric: 'cpu', agent: 'a' })).toEqual(['agent']);
-    expect(fieldsOf({ id: 'm', metric: 'mailboxDepth' })).toEqual(['agent']);
+    expect(fieldsOf({ id: 'm', metric: 'mailboxDepth', agent: 'a' })).toEqual([]);
     expect(fieldsOf({ id: 'm', metric: 'callLatency' })).toEqual([]);
     expect(fieldsOf({ id: 'm', metric: 'own', agent: 'a' })).toEqual([]);
   });

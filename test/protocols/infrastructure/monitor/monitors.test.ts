@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { QuorateError } from '../../../../src/errors.ts';
-import { ToldMetric } from '../../../../src/protocols/infrastructure/monitor/told-metric.ts';
 import type { AttemptInfo } from '../../../../src/protocols/messaging/call-policy.ts';
 import { type MonitorNode, MonitorWorld } from './monitor-nodes.ts';
 
@@ -229,28 +228,34 @@ describe('built-in metrics', () => {
 
   test('sources run only while a monitor needs them', async () => {
     const world = new MonitorWorld({ seed: 1 });
-    const told = new ToldMetric();
+    const told = new Set<(value: number) => void>();
+    const start = (record: (value: number) => void): (() => void) => {
+      told.add(record);
+      return () => void told.delete(record);
+    };
     let asked = 0;
     const sample = (agent: string | undefined): number | undefined => {
       asked += 1;
       if (asked === 1) throw new Error('not yet');
       return agent === 'a' ? asked : undefined;
     };
-    const metrics = { coordinationLatency: told.source, mailboxDepth: { kind: 'sampled', sample } } as const;
+    const metrics = {
+      coordinationLatency: { kind: 'told', start },
+      mailboxDepth: { kind: 'sampled', sample },
+    } as const;
     const node = world.join('z', { metrics });
     await world.run(10_000);
-    expect([asked, told.wanted]).toEqual([0, false]);
+    expect([asked, told.size]).toEqual([0, 0]);
     const depth = node.monitor({ id: 'd', metric: 'mailboxDepth', agent: 'a', aggregation: 'max' });
     const other = node.monitor({ id: 'o', metric: 'mailboxDepth', agent: 'b', aggregation: 'max' });
     const latency = node.monitor({ id: 'l', metric: 'coordinationLatency', aggregation: 'max' });
-    told.record(7);
-    told.record(Number.NaN);
+    for (const record of told) for (const value of [7, Number.NaN]) record(value);
     await world.run(5_100);
     expect([depth.value, other.value, latency.value, node.errors.length]).toEqual([9, undefined, 7, 1]);
     for (const monitor of [depth, other, latency]) monitor[Symbol.dispose]();
     const before = asked;
     await world.run(10_000);
-    expect([asked, told.wanted]).toEqual([before, false]);
+    expect([asked, told.size]).toEqual([before, 0]);
   });
 
   test('one that this mesh cannot measure, and one with a name from elsewhere, are recorded by hand', async () => {
