@@ -8,6 +8,7 @@
 
 /** At 1 % of relative error these span nearly nine powers of ten: a microsecond to a quarter of an hour. */
 export const maxBins = 1_024;
+/** Room beside what is needed, at least; else as much again, so that growing stays cheap. */
 const slack = 32;
 
 export class SketchBins {
@@ -51,8 +52,11 @@ export class SketchBins {
   /** Adds the counts of another, each times `factor`. */
   addAll(other: SketchBins, factor: number): void {
     if (other.#total === 0) return;
-    // The highest first, so that nothing is moved twice.
-    for (let bucket = other.#high; bucket >= other.#low; bucket--) {
+    // Both ends first, so that there is room for all between them.
+    this.add(other.#high, other.at(other.#high) * factor);
+    if (other.#low === other.#high) return;
+    this.add(other.#low, other.at(other.#low) * factor);
+    for (let bucket = other.#high - 1; bucket > other.#low; bucket--) {
       const count = other.#counts[bucket - other.#base] as number;
       if (count > 0) this.add(bucket, count * factor);
     }
@@ -74,8 +78,11 @@ export class SketchBins {
     if (this.#low < floor) this.#low = floor;
     const { length } = this.#counts;
     if (this.#low >= this.#base && this.#high < this.#base + length) return;
-    const base = this.#low - Math.min(slack, maxBins - (this.#high - this.#low + 1));
-    const counts = new Float64Array(Math.min(maxBins, this.#high - base + 1 + slack));
+    const span = this.#high - this.#low + 1;
+    // On the side where it has grown.
+    const room = Math.min(Math.max(slack, span), maxBins - span);
+    const base = length > 0 && this.#low >= this.#base ? this.#low : this.#low - room;
+    const counts = new Float64Array(Math.min(maxBins, span + 2 * room));
     for (let n = 0; n < length; n++) {
       const count = this.#counts[n] as number;
       if (count === 0) continue;

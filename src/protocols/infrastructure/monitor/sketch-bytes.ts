@@ -67,6 +67,7 @@ function readBins(input: Input, bins: SketchBins): boolean {
   let bucket = zigzag % 2 === 1 ? -(zigzag + 1) / 2 : zigzag / 2;
   const lowest = bucket;
   if (lowest < bucketRange.low) return false;
+  const read: (readonly [bucket: number, count: number])[] = [];
   for (let n = 0; n < length; n++) {
     const distance = input.number();
     const count = input.number();
@@ -74,8 +75,12 @@ function readBins(input: Input, bins: SketchBins): boolean {
     bucket += distance;
     if (bucket > bucketRange.high || bucket - lowest >= maxBins) return false;
     if (count < 1 || count > maxCount) return false;
-    bins.add(bucket, count);
+    read.push([bucket, count]);
   }
+  // The highest first, so that the bins have room for all but once.
+  const highest = read.pop();
+  if (highest !== undefined) bins.add(...highest);
+  for (const [at, count] of read) bins.add(at, count);
   return true;
 }
 
