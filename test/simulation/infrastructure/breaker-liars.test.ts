@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import type { Rng } from '../../../src/clock.ts';
 import { breakerKey } from '../../../src/protocols/infrastructure/breaker/agent-breaker.ts';
 import type { Value } from '../../../src/value.ts';
+import { seeds } from '../seeds.ts';
 import type { SharedNode } from '../sharing/shared-world.ts';
 import { agent, BreakerWorld } from './breaker-world.ts';
 
-const seeds = Array.from({ length: Number(process.env['QUORATE_SEEDS'] ?? 3) }, (_, index) => index + 1);
 const key = breakerKey(agent, agent);
 
 const worldOf = (seed: number, nodes: number, liars: number): BreakerWorld => {
@@ -51,7 +51,7 @@ describe.each([
   { liars: 2, nodes: 10 },
 ])('$liars of $nodes nodes lie', ({ liars, nodes }) => {
   test('it works for the others: nobody stops calling it', async () => {
-    for (const seed of seeds) {
+    for (const seed of seeds(3)) {
       const world = worldOf(seed, nodes, liars);
       const honest = world.callers.slice(liars);
       for (const { node } of world.callers.slice(0, liars)) lie(world, node, 20_000);
@@ -63,7 +63,7 @@ describe.each([
   });
 
   test('it fails for all others: they stop, whatever is claimed to have succeeded', async () => {
-    for (const seed of seeds) {
+    for (const seed of seeds(3)) {
       const world = worldOf(seed, nodes, liars);
       const honest = world.callers.slice(liars);
       // Closing is what a liar can do; of that below.
@@ -76,7 +76,7 @@ describe.each([
   });
 
   test('once it works again, they call it again, whatever is said', async () => {
-    for (const seed of seeds) {
+    for (const seed of seeds(3)) {
       const world = worldOf(seed, nodes, liars);
       const honest = world.callers.slice(liars);
       for (const { node } of world.callers.slice(0, liars)) lie(world, node, 90_000, ['c']);
@@ -88,7 +88,7 @@ describe.each([
   });
 
   test('what they can do is to close it: once in each recovery time, and it opens again', async () => {
-    for (const seed of seeds) {
+    for (const seed of seeds(3)) {
       const world = worldOf(seed, nodes, liars);
       const honest = world.callers.slice(liars);
       for (const { node } of world.callers.slice(0, liars)) lie(world, node, 20_000);
@@ -104,7 +104,7 @@ describe.each([
 
 describe('a mesh that is cut in two', () => {
   test('each side has a breaker and a probe of its own; whole again, they agree', async () => {
-    for (const seed of seeds) {
+    for (const seed of seeds(3)) {
       const world = worldOf(seed, 10, 1);
       world.fails = () => world.now < 20_000;
       for (const caller of world.callers) world.callOften(caller, 50, 60_000);
@@ -123,7 +123,7 @@ describe('a mesh that is cut in two', () => {
 });
 
 test('nodes come, go, die and are cut off while it works and fails by turns: in the end all call it', async () => {
-  for (const seed of seeds) {
+  for (const seed of seeds(3)) {
     const world = worldOf(seed, 6, 1);
     const { rng, clock } = world.shared.time;
     let failing = false;

@@ -1,10 +1,10 @@
 /** Behaviours 29 and 30 over many nodes, many seeds, and whatever liars say. */
 import { describe, expect, test } from 'vitest';
+import { seeds } from '../seeds.ts';
 import { BreakerWorld } from './breaker-world.ts';
 
-const seeds = Array.from({ length: Number(process.env['QUORATE_SEEDS'] ?? 10) }, (_, index) => index + 1);
 const everySeed = async (run: (seed: number) => Promise<void>): Promise<void> => {
-  for (const seed of seeds) {
+  for (const seed of seeds(10)) {
     try {
       await run(seed);
     } catch (error) {
