@@ -84,6 +84,8 @@ export class SharedWorld {
       for (const b of this.nodes) {
         if (a === b || !a.alive || !b.alive) continue;
         this.time.clock.after(this.delay(), () => {
+          // Gone in the meantime: that has been told by then, or will be.
+          if (!b.alive) return;
           a.judge(b.self, 'live');
           a.catchUp(b);
         });
