@@ -18,7 +18,7 @@ export class DemandMeter {
   readonly #counts = new Array<number>(slots).fill(0);
   #slot: number;
   #current = 0;
-  /** Slots seen since it began, up to `slots`. */
+  /** Slots seen since it began, or since the last sudden change; up to `slots`. */
   #seen = 0;
   #demand = 0;
 
@@ -55,8 +55,13 @@ export class DemandMeter {
     if (this.#seen === 0) return this.#demand;
     const fast = this.#within(fastSlots);
     const slow = this.#within(slots);
-    if (this.#differs(fast, backlog, 3)) this.#demand = rateOf(fast) + backlog;
-    else if (this.#seen >= leastSlowSlots && this.#differs(slow, backlog, 1)) this.#demand = rateOf(slow) + backlog;
+    if (this.#differs(fast, backlog, 3)) {
+      this.#demand = rateOf(fast) + backlog;
+      // What was before the change says nothing of what is now.
+      this.#seen = Math.min(this.#seen, fastSlots);
+    } else if (this.#seen >= leastSlowSlots && this.#differs(slow, backlog, 1)) {
+      this.#demand = rateOf(slow) + backlog;
+    }
     return this.#demand;
   }
 

@@ -50,15 +50,22 @@ function weightsOf(
     case 'byDemand':
       return demands;
     case 'weightedByCapacity': {
-      const announced = claims.flatMap(({ capacity }) => (capacity !== undefined && capacity > 0 ? [capacity] : []));
+      const announced = claims.flatMap(({ capacity }) => (isUsable(capacity) ? [capacity] : []));
       const usual = announced.length === 0 ? 1 : lowerMedian(announced);
       // A node whose processors are all busy for a moment is not cut off.
       return claims.map(({ capacity = usual }) =>
-        Math.min(maxClaimFactor * usual, Math.max(capacity, usual / (4 * maxClaimFactor))),
+        Math.min(
+          maxClaimFactor * usual,
+          Math.max(Number.isFinite(capacity) ? capacity : 0, usual / (4 * maxClaimFactor)),
+        ),
       );
     }
   }
 }
+
+/** So little, or so much, that it cannot be computed with is as good as nothing said. */
+const isUsable = (capacity: number | undefined): capacity is number =>
+  capacity !== undefined && capacity >= 1e-6 && capacity <= 1e12;
 
 /** Fills each up to its demand, all at the same level for their weight, until the rate is used up or all are full. */
 function pour(rate: number, demands: readonly number[], weights: readonly number[]): number[] {
