@@ -17,6 +17,8 @@ import { arrivalBytes } from '../src/protocols/coordination/barrier/commands.ts'
 import { statementBytes } from '../src/protocols/coordination/certificates/statement.ts';
 import { defineGroup, encodeDefinition, type GroupDefinition } from '../src/protocols/coordination/group/definition.ts';
 import { encodeGroupFrame } from '../src/protocols/coordination/group/frames.ts';
+import { DDSketch } from '../src/protocols/infrastructure/monitor/ddsketch.ts';
+import { encodeSketch } from '../src/protocols/infrastructure/monitor/sketch-bytes.ts';
 import {
   encodeCredit,
   encodeError,
@@ -462,6 +464,23 @@ function ringsExample(): string {
     .join('\n');
 }
 
+function sketchExample(): string {
+  const sketch = new DDSketch();
+  for (const value of [-2, 0, 1, 10, 10, 12.5]) sketch.add(value);
+  return layout(encodeSketch(sketch), [
+    [1, 'version 1'],
+    [1, 'one zero'],
+    [1, 'one bucket of negative numbers'],
+    [1, 'lowest: 35'],
+    [2, 'there, one: −2'],
+    [1, 'three buckets of positive numbers'],
+    [1, 'lowest: 0'],
+    [2, 'there, one: 1'],
+    [2, '116 further, two: 10'],
+    [2, '11 further, one: 12.5'],
+  ]);
+}
+
 export const examples: Readonly<Record<string, () => string>> = {
   identity: identityExample,
   values: valuesExample,
@@ -472,6 +491,7 @@ export const examples: Readonly<Record<string, () => string>> = {
   delta: deltaExample,
   heads: headsExample,
   rings: ringsExample,
+  sketch: sketchExample,
   request: callExample,
   answers: answersExample,
   stream: streamExample,
