@@ -16,6 +16,7 @@ import { type EnvelopeKind, envelopeOverheadBytes, sealEnvelope } from './envelo
 import { FeedLog } from './feed-log.ts';
 import type { StoreName } from './feeds.ts';
 import type { FeedLimits } from './limits.ts';
+import { encodePlain } from './plain-values.ts';
 import { clientId } from './update-check.ts';
 import { UpdateWriter } from './update-writer.ts';
 
@@ -68,12 +69,13 @@ export class OwnFeed {
     if (value === undefined) {
       throw new QuorateError('UNSUPPORTED_VALUE', `"${key}" cannot be set to undefined; delete it instead.`, { key });
     }
+    const plain = encodePlain(value);
     // A copy of its own: an encoder's result may be a view into a larger pool, and Yjs takes no Buffer.
-    const bytes = new Uint8Array(encodeValue(value));
+    const bytes = plain?.bytes ?? new Uint8Array(encodeValue(value));
     const former = this.#encoded.get(key);
     if (former !== undefined && Buffer.compare(former, bytes) === 0) return undefined;
     this.#checkSize(key, keyBytes, bytes.length, former?.length);
-    const copy = valueFromBytes(bytes);
+    const copy = plain ?? valueFromBytes(bytes);
     if (copy === undefined) {
       throw new QuorateError('UNSUPPORTED_VALUE', `The value of "${key}" would not be readable elsewhere.`, { key });
     }

@@ -7,6 +7,7 @@
  */
 import { decodeValue } from '../codec.ts';
 import type { Value } from '../value.ts';
+import { decodePlain } from './plain-values.ts';
 
 /** The one client id in every feed. A feed's document has one writer, so one id is enough. */
 export const clientId = 1;
@@ -82,9 +83,15 @@ function readItem(reader: Reader, clock: number): WrittenItem {
     ({ text: key, bytes: keyBytes } = reader.text());
   } else throw new Malformed('item kind');
   const valueBytes = reader.take(reader.uint());
-  const decoded = decodeValue(valueBytes);
+  return { origin, key, keyBytes, value: readValue(valueBytes), valueBytes };
+}
+
+function readValue(bytes: Uint8Array): Value {
+  const plain = decodePlain(bytes);
+  if (plain !== undefined) return plain.value;
+  const decoded = decodeValue(bytes);
   if (!decoded.ok) throw new Malformed(`value: ${decoded.reason}`);
-  return { origin, key, keyBytes, value: decoded.value, valueBytes };
+  return decoded.value;
 }
 
 function readDeletions(reader: Reader): [number, number][] {

@@ -19,6 +19,7 @@ import type { NodeId } from '../../node-id.ts';
 import { DrainWaiters } from '../drain-waiters.ts';
 import type { Channel } from '../network.ts';
 import { FrameParser, maxHeaderBytes, writeHeader } from './frames.ts';
+import { readDirectly } from './muxer.ts';
 
 /** Bytes queued above which `send` answers false: a few round trips' worth on a fast network. Guess. */
 const highWaterBytes = 1_048_576;
@@ -85,6 +86,7 @@ export class Libp2pChannel implements Channel {
     this.#hooks = hooks;
     this.#parser = new FrameParser(maxFrameBytes, (frame) => this.#onFrame(frame));
     stream.addEventListener('message', (event) => this.#guard(() => this.#onMessage(event)));
+    readDirectly(stream, (data) => this.#guard(() => this.#onChunk(data)));
     stream.addEventListener('drain', () => this.#guard(() => this.#onDrain()));
     stream.addEventListener('remoteCloseWrite', () => {
       this.#remoteClosedWrite = true;
@@ -113,6 +115,11 @@ export class Libp2pChannel implements Channel {
       queueMicrotask(() => process.nextTick(this.#flush));
     }
     return this.#bytesUnderWay() < highWaterBytes || this.#cutOffWhenFlooded();
+  }
+
+  /** Sends what is queued at once instead of at the end of the tick. */
+  flush(): void {
+    this.#flushQueue();
   }
 
   drained(signal?: AbortSignal): Promise<void> {
@@ -228,8 +235,13 @@ export class Libp2pChannel implements Channel {
   #onMessage(event: StreamMessageEvent): void {
     if (this.#end !== undefined) return;
     const { data } = event;
-    if (data instanceof Uint8Array) this.#parse(data);
-    else for (const chunk of data) this.#parse(chunk);
+    if (data instanceof Uint8Array) this.#onChunk(data);
+    else for (const chunk of data) this.#onChunk(chunk);
+  }
+
+  #onChunk(chunk: Uint8Array): void {
+    if (this.#end !== undefined) return;
+    this.#parse(chunk);
     if (this.#inboxBytes > maxInboxBytes) this.#pauseStream();
   }
 

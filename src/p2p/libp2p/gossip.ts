@@ -1,5 +1,5 @@
 /**
- * Broadcast over gossipsub, with the settings a mesh of many small nodes needs and the repairs its
+ * Broadcast over gossipsub and its fast lane (pushes.ts), with the settings a mesh of many small nodes needs and the repairs its
  * implementation lacks.
  *
  * - Peers are attached when they are admitted, not when libp2p's identify has run: nothing is exchanged
@@ -59,6 +59,7 @@ export interface GossipPort {
 /** The parts of gossipsub that the sweep and the fast lane need and its interface does not show. */
 interface GossipInternals {
   readonly streamsOutbound: ReadonlyMap<string, unknown>;
+  sendRpc(peer: string, rpc: { readonly messages: readonly { readonly data?: Uint8Array }[] }): boolean;
   /** Ids of messages that are dropped when they come (again). */
   readonly seenCache: { put(id: string): void };
   /** A message arrived: dropped when it is known, judged by the topic's validator, forwarded. */
@@ -76,6 +77,8 @@ export class Gossip {
   readonly #accepted = new WeakSet<Uint8Array>();
   readonly #reputation: Reputation;
   readonly #missing = new Map<NodeId, number>();
+  /** Who has what is being published. */
+  readonly #reached = new WeakMap<Uint8Array, ReadonlySet<NodeId>>();
   #service: GossipSub | undefined;
   #sweep: Timer | undefined;
 
@@ -112,6 +115,7 @@ export class Gossip {
 
   start(service: GossipSub): void {
     this.#service = service;
+    this.#spareTheReached(service as unknown as GossipInternals);
     for (const [topic, settings] of this.#topics) {
       service.topicValidators.set(topic, async (from, message) => {
         const verdict = await this.#judge(topic, settings, message.data, from.toString() as NodeId);
@@ -138,9 +142,28 @@ export class Gossip {
       );
     }
     if (this.#service === undefined) throw new QuorateError('STOPPED', 'This network is not running.');
-    if (!settings.pushes.push(data)) await this.#service.publish(topic, data);
-    // What comes back is dropped by its id. After the push has left: this is for later.
-    else setImmediate(() => this.#internals?.seenCache.put(messageKey(messageId(data))));
+    const reached = settings.pushes.push(data);
+    if (reached.size === this.#port.peers().length) {
+      // What comes back is dropped by its id. After the push has left: this is for later.
+      setImmediate(() => this.#internals?.seenCache.put(messageKey(messageId(data))));
+      return;
+    }
+    this.#reached.set(data, reached);
+    try {
+      await this.#service.publish(topic, data);
+    } finally {
+      this.#reached.delete(data);
+    }
+  }
+
+  /** Gossipsub sends what is being published to everybody but those who have it already. */
+  #spareTheReached(service: GossipInternals): void {
+    const sendRpc = service.sendRpc.bind(service);
+    service.sendRpc = (peer, rpc) => {
+      const [message, ...more] = rpc.messages;
+      const reached = message?.data === undefined ? undefined : this.#reached.get(message.data);
+      return more.length === 0 && reached?.has(peer as NodeId) === true ? true : sendRpc(peer, rpc);
+    };
   }
 
   get #internals(): GossipInternals | undefined {

@@ -6,10 +6,9 @@
  * network, and much on a machine or in a rack, where it is most of the time until a change is seen. A neighbour needs none
  * of it: the bytes are the message.
  *
- * No copy more than before travels. When all connected peers have the message this way, gossipsub is not asked to send it
- * to them; they hand it to their gossipsub, which forwards it as if it had come by gossip. While one peer cannot be pushed
- * to (its stream is being opened, or backs up, or it speaks an older version), gossipsub sends to all, and who has the
- * message drops the second copy by its id.
+ * No copy more than before travels: gossipsub sends only to the peers that were not reached this way (their stream is being
+ * opened, or backs up, or they speak an older version). A peer that was hands the message to its own gossipsub, which
+ * forwards it as if it had come by gossip.
  *
  * Invariants. Streams are opened by who publishes often, one for both directions and peer, so a mesh at rest has none.
  * A frame is judged before the next is read, so nothing queues up here. A peer over its allowance is read no further
@@ -18,6 +17,7 @@
 import type { Clock } from '../../clock.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Channel } from '../network.ts';
+import { Libp2pChannel } from './channel.ts';
 
 /** Who published within this time opens streams to its peers. Milliseconds. Guess: longer than between two changes of what matters. */
 const publishesOftenMs = 10_000;
@@ -56,21 +56,25 @@ export class Pushes {
     this.#port = port;
   }
 
-  /** Sends to the connected peers; true when all of them have it this way. */
-  push(data: Uint8Array): boolean {
+  /** Sends to the connected peers; those that it was sent to. */
+  push(data: Uint8Array): ReadonlySet<NodeId> {
     const now = this.#port.clock.now();
     const often = now - this.#publishedAt < publishesOftenMs;
     this.#publishedAt = now;
-    let all = true;
+    const reached = new Set<NodeId>();
     for (const peer of this.#port.peers()) {
       const link = this.#link(peer, now);
       const { channel } = link;
       if (channel === undefined || channel.closed || link.congested) {
-        all = false;
         if (often && channel?.closed !== false && now >= link.retryAt) void this.#open(peer, link, now);
-      } else if (!channel.send(data)) void this.#waitFor(channel, link);
+      } else {
+        reached.add(peer);
+        if (!channel.send(data)) void this.#waitFor(channel, link);
+        // Not at the end of the tick, as frames of many callers do: it is one message, and what follows it can wait.
+        if (channel instanceof Libp2pChannel) channel.flush();
+      }
     }
-    return all;
+    return reached;
   }
 
   /** A peer opened a stream; it serves for both directions. */

@@ -19,7 +19,7 @@ import type {
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tls } from '@libp2p/tls';
 import { AbstractMessageStream, type SendResult } from '@libp2p/utils';
-import { Uint8ArrayList } from 'uint8arraylist';
+import type { Uint8ArrayList } from 'uint8arraylist';
 import type { Clock } from '../../clock.ts';
 import type { Identity } from '../../identity.ts';
 import { createCertificate, nodeOfCertificate } from './certificate.ts';
@@ -152,9 +152,10 @@ function wrap({ socket, isServer, secureContext, muxers }: Handshake): TLSSocket
   });
 }
 
-class TlsStream extends AbstractMessageStream {
+export class TlsStream extends AbstractMessageStream {
   readonly #below: MultiaddrConnection;
   readonly #socket: TLSSocket;
+  #read: ((data: Uint8Array) => void) | undefined;
 
   constructor(below: MultiaddrConnection, socket: TLSSocket) {
     super({
@@ -165,7 +166,11 @@ class TlsStream extends AbstractMessageStream {
     });
     this.#below = below;
     this.#socket = socket;
-    socket.on('data', (data) => this.onData(data));
+    socket.on('data', (data) => {
+      if (this.#read !== undefined && this.readStatus === 'readable' && this.readBuffer.byteLength === 0)
+        this.#read(data);
+      else this.onData(data);
+    });
     socket.on('drain', () => this.safeDispatchEvent('drain'));
     socket.on('error', (error) => below.abort(error));
     below.addEventListener('close', (event) => {
@@ -176,10 +181,15 @@ class TlsStream extends AbstractMessageStream {
     });
   }
 
+  /** Has `read` called with what arrives, instead of a message event, unless something waits that came before it. */
+  readDirectly(read: (data: Uint8Array) => void): void {
+    this.#read = read;
+  }
+
   /** Hands the bytes to the socket at once, whose buffer is the only one; false asks to wait for 'drain'. */
   override send(data: Uint8Array | Uint8ArrayList): boolean {
     if (this.writeStatus !== 'writable') throw new Error('The connection is closed.');
-    const { canSendMore } = this.sendData(data instanceof Uint8Array ? new Uint8ArrayList(data) : data);
+    const canSendMore = data instanceof Uint8Array ? this.#socket.write(data) : this.sendData(data).canSendMore;
     if (!canSendMore) this.writableNeedsDrain = true;
     return canSendMore;
   }

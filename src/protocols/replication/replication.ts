@@ -119,7 +119,8 @@ export class Replication {
     network.handle(syncProtocol, { maxFrameBytes, maxInboundPerPeer: 2 }, (channel) => void this.#serve(channel));
     this.#unsubscribe = [
       store.on('head', ({ author, store: name, epoch, seq }) => this.#onHead(author, name, { epoch, seq })),
-      store.on('change', () => this.#digests.ownChanged(store.rootDigest())),
+      // A write of this node's own is not in the digest until it is flushed, which gives it a new head.
+      store.on('change', ([first]) => first?.author !== store.self && this.#digests.ownChanged(store.rootDigest())),
       store.on('quarantined', ({ proof }) => this.#onQuarantined(proof)),
       // The side that dialled asks, so that a new connection costs one exchange.
       network.on('peer:connected', ({ peer, outbound }) => outbound && this.#request(peer, 'urgent')),
