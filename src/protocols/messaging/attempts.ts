@@ -114,7 +114,7 @@ export class Attempts {
     return new GuardedStream<Item>((opening) => {
       const send: Send<OpenedStream<Item>> = async (outgoing, end, by) => {
         try {
-          const opened = await opening.first(this.#host.openStream<Item>(outgoing, options), outgoing.agent, end);
+          const opened = await opening.first(() => this.#host.openStream<Item>(outgoing, options), outgoing.agent, end);
           by.answered(outgoing.agent);
           return opened;
         } catch (error) {

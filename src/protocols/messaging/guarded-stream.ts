@@ -16,7 +16,7 @@ export interface OpenedStream<Item> {
 
 /** What an attempt needs of the stream it is made for. */
 export interface Opening<Item> {
-  first(items: AsyncIterator<Item>, agent: AgentId, end: AttemptEnd | undefined): Promise<OpenedStream<Item>>;
+  first(open: () => AsyncIterator<Item>, agent: AgentId, end: AttemptEnd | undefined): Promise<OpenedStream<Item>>;
 }
 
 export class GuardedStream<Item> implements AsyncIterator<Item>, Opening<Item> {
@@ -50,11 +50,13 @@ export class GuardedStream<Item> implements AsyncIterator<Item>, Opening<Item> {
     return { done: true, value: undefined };
   }
 
-  async first(items: AsyncIterator<Item>, agent: AgentId, end: AttemptEnd | undefined): Promise<OpenedStream<Item>> {
-    if (this.#left) {
-      await items.return?.();
-      throw notDelivered(agent, 'cancelled');
-    }
+  async first(
+    open: () => AsyncIterator<Item>,
+    agent: AgentId,
+    end: AttemptEnd | undefined,
+  ): Promise<OpenedStream<Item>> {
+    if (this.#left) throw notDelivered(agent, 'cancelled');
+    const items = open();
     this.#items = items;
     const first = await items.next();
     // Left while it was waiting for the first item: nobody knows what the handler has done.
