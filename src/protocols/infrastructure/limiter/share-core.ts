@@ -10,7 +10,7 @@
  * - the claim of a node that has gone silent is left alone until the node is known to be gone, because behind a partition it still uses it;
  * - so the sum is at most the rate, but for nodes whose targets differ because a change of demand, of the live nodes or of a share is still under way between them.
  *
- * A claim above what its node was entitled to within the last 10 to 20 seconds is not believed, so a liar keeps from the others at most what it has had.
+ * A claim above what its node was entitled to within the last five seconds is not believed, so a liar keeps nothing from the others for longer.
  */
 import type { NodeId } from '../../../node-id.ts';
 import type { Standing } from '../../sharing/shared-entries.ts';
@@ -20,7 +20,7 @@ import { type Claim, type Distribution, divide } from './shares.ts';
 /** How long a new node listens before it takes what nobody claims, and believes every claim. */
 export const settleMs = 250;
 /** A claim may be as high as any target of its node within so long: longer than it takes to notice that a node does not answer, whose claim was all right when it was last heard. */
-const memoryMs = 10_000;
+const memoryMs = 5_000;
 /** A claim that is over its target by no more is held to be on its way down. */
 const tolerance = 0.02;
 /** Of its share a node bothers to raise by. */
@@ -41,20 +41,22 @@ export interface ShareView {
 }
 
 export interface ShareVerdict {
-  readonly target: number;
   /** What this node may take once it has said so; at least its share. */
   readonly allowed: number;
   /** When something may change though nothing is heard; undefined: never. */
   readonly lookAgainMs: number | undefined;
 }
 
+interface Target {
+  readonly share: number;
+  /** When it was replaced; undefined for the present one. */
+  endedAt: number | undefined;
+}
+
 interface Peer {
   claimed: number;
-  target: number;
-  /** Highest targets of this stretch of `memoryMs` and of the one before. */
-  highest: number;
-  highestBefore: number;
-  stretchSince: number;
+  /** Falling, the present one last: those of the last `memoryMs` that no later one exceeds. */
+  targets: Target[];
   /** Its claim when it went silent. */
   frozen: number | undefined;
 }
@@ -99,7 +101,14 @@ export class ShareCore {
     }
     const allowed = settling > 0 ? this.#share : Math.max(this.#share, Math.min(target, free));
     const held = target - allowed > worthRaising * target;
-    return { target, allowed, lookAgainMs: settling > 0 ? settling : held ? memoryMs : undefined };
+    return { allowed, lookAgainMs: settling > 0 ? settling : held ? this.#untilForgotten(view.now) : undefined };
+  }
+
+  /** Milliseconds until the first former target is not remembered any more. */
+  #untilForgotten(now: number): number | undefined {
+    let first = Infinity;
+    for (const { targets } of this.#peers.values()) first = Math.min(first, targets[0]?.endedAt ?? Infinity);
+    return first === Infinity ? undefined : Math.max(1, first + memoryMs - now);
   }
 
   /** This node has said that it takes so much, at most what it is allowed. */
@@ -112,10 +121,10 @@ export class ShareCore {
   }
 
   /** Takes over what is heard, and answers what silent nodes keep. */
-  #follow({ entries, standing, now }: ShareView): number {
+  #follow({ entries, standing }: ShareView): number {
     for (const [node, { share }] of entries) {
       const peer = this.#peers.get(node);
-      if (peer === undefined) this.#peers.set(node, newPeer(share, now));
+      if (peer === undefined) this.#peers.set(node, { claimed: share, targets: [], frozen: undefined });
       else {
         peer.claimed = share;
         peer.frozen = undefined;
@@ -147,32 +156,19 @@ export class ShareCore {
   }
 
   #reserveFor(peer: Peer, settling: boolean): number {
+    const target = peer.targets.at(-1)?.share ?? 0;
     const claim = settling ? Math.min(peer.claimed, this.#rate) : this.#believed(peer);
-    return claim > peer.target * (1 + tolerance) ? claim : peer.target;
+    return claim > target * (1 + tolerance) ? claim : target;
   }
 
-  #believed({ claimed, highest, highestBefore }: Peer): number {
-    return Math.min(claimed, Math.max(highest, highestBefore));
+  #believed({ claimed, targets }: Peer): number {
+    return Math.min(claimed, targets[0]?.share ?? 0);
   }
 }
 
-const newPeer = (claimed: number, now: number): Peer => ({
-  claimed,
-  target: 0,
-  highest: 0,
-  highestBefore: 0,
-  stretchSince: now,
-  frozen: undefined,
-});
-
-/** A target holds until the next one, so the one before counts for the stretch that begins now. */
-function remember(peer: Peer, target: number, now: number): void {
-  const elapsed = now - peer.stretchSince;
-  if (elapsed >= memoryMs) {
-    peer.highestBefore = elapsed >= 2 * memoryMs ? peer.target : peer.highest;
-    peer.highest = peer.target;
-    peer.stretchSince = now;
-  }
-  peer.target = target;
-  peer.highest = Math.max(peer.highest, target);
+function remember(peer: Peer, share: number, now: number): void {
+  const present = peer.targets.at(-1);
+  if (present !== undefined) present.endedAt = now;
+  const kept = peer.targets.filter((past) => past.share > share && (past.endedAt ?? now) > now - memoryMs);
+  peer.targets = [...kept, { share, endedAt: undefined }];
 }

@@ -9,7 +9,7 @@ import type { Value } from '../../../value.ts';
 import type { SharedEntries } from '../../sharing/shared-entries.ts';
 import { encodeLimitEntry, type LimitEntry, parseLimitEntry } from './limit-entries.ts';
 import { ShareCore, type ShareView } from './share-core.ts';
-import type { Distribution } from './shares.ts';
+import { type Distribution, idleShare } from './shares.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /** What nodes tell of one share: so many entries per second, and so many at once after a pause. */
@@ -45,6 +45,7 @@ export class SharedShare {
   readonly #unsubscribe: () => void;
   #said: LimitEntry = { share: 0, demand: 0, crowded: false };
   #demand = 0;
+  #live = 1;
   #crowded = false;
   #telling = false;
   #lookedAt = -Infinity;
@@ -87,7 +88,9 @@ export class SharedShare {
   }
 
   setDemand(demand: number): void {
-    const rounded = Number(demand.toPrecision(3));
+    // So little is had without asking; it is not worth an entry.
+    const idle = (idleShare * this.#parts.rate) / Math.max(1, this.#live);
+    const rounded = demand <= idle ? 0 : Number(demand.toPrecision(3));
     if (rounded === this.#demand) return;
     this.#demand = rounded;
     this.#look();
@@ -173,10 +176,11 @@ export class SharedShare {
   #view(demand: number): ShareView {
     const { entries, clock, isInScope, capacityOf, reservedFor } = this.#parts;
     const heard = this.#heard();
+    this.#live = entries.nodes().filter((node) => isInScope(node)).length;
     return {
       now: clock.now(),
       entries: heard,
-      live: entries.nodes().filter((node) => isInScope(node)).length,
+      live: this.#live,
       reserved: reservedFor(heard),
       demand,
       standing: (node) => (isInScope(node) ? entries.standing(node) : 'gone'),
