@@ -167,10 +167,11 @@ export class DefiningNode {
   /** What this node shows: the latest contribution. */
   #news(): News | undefined {
     let latest: { value: number; at: number } | undefined;
-    for (const entry of this.shared.of(`c/${name}`).values()) {
+    // Of equal stamps that of the greater node.
+    for (const [, entry] of [...this.shared.of(`c/${name}`)].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const one = entry as { value: number; at: number };
       this.#hlc.observe(one.at);
-      if (latest === undefined || one.at > latest.at) latest = one;
+      if (latest === undefined || one.at >= latest.at) latest = one;
     }
     return latest && { value: latest.value, agreed: false };
   }

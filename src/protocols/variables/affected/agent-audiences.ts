@@ -34,11 +34,13 @@ export class AgentAudiences implements Audiences {
   }
 }
 
+/** Agents that are gone and may come back, of which it is remembered what they were told. */
+const maxRemembered = 1_000;
+
 interface Listener {
   readonly node: NodeId;
   readonly claimedAt: number;
   readonly teller: AgentTeller;
-  mine: boolean;
 }
 
 class AgentAudience implements Audience {
@@ -47,6 +49,8 @@ class AgentAudience implements Audience {
   readonly #criteria: Criteria;
   readonly #method: string;
   readonly #agents = new Map<AgentId, Listener>();
+  /** What agents that have gone out of sight were sent last: it may still reach them, and be out of date when they are back. */
+  readonly #remembered = new Map<AgentId, News>();
   readonly #over = new AbortController();
   readonly #waits = new Set<() => void>();
 
@@ -61,7 +65,7 @@ class AgentAudience implements Audience {
   }
 
   tell(news: News): void {
-    for (const { teller, mine } of this.#agents.values()) if (mine) teller.tell(news);
+    for (const { teller } of this.#agents.values()) if (teller.mine) teller.tell(news);
   }
 
   tellAndWait(news: News, { signal, timeoutMs }: WaitOptions): Promise<Acknowledgements> {
@@ -122,6 +126,7 @@ class AgentAudience implements Audience {
     for (const end of [...this.#waits]) end();
     for (const { teller } of this.#agents.values()) teller.stop('this node has stopped, or given the variable up');
     this.#agents.clear();
+    this.#remembered.clear();
   }
 
   #listAll(unacknowledged: Map<AgentId, string>, reason: string): void {
@@ -156,26 +161,37 @@ class AgentAudience implements Audience {
     const { id, node, claimedAt } = record;
     const known = this.#agents.get(id);
     if (known?.node === node && known.claimedAt === claimedAt) return;
-    known?.teller.stop('it was registered anew');
-    const target = { variable: this.#options.name, agent: id, method: this.#method };
-    const agent: Listener = { node, claimedAt, teller: new AgentTeller(this.#tools, target), mine: false };
+    if (known !== undefined) this.#end(id, known, 'it was registered anew');
+    const { name, present } = this.#options;
+    const target = { variable: name, agent: id, method: this.#method, present };
+    const agent: Listener = { node, claimedAt, teller: new AgentTeller(this.#tools, target) };
     this.#agents.set(id, agent);
     this.#assign(agent, definers);
+    const sent = this.#remembered.get(id);
+    this.#remembered.delete(id);
+    if (sent !== undefined) agent.teller.remember(sent);
   }
 
   #part({ id, node, claimedAt }: AgentRecord<unknown>, reason: string): void {
     const known = this.#agents.get(id);
     // What was met since is another life of the agent.
     if (known === undefined || known.node !== node || known.claimedAt !== claimedAt) return;
+    this.#end(id, known, `it is gone (${reason})`);
+  }
+
+  #end(id: AgentId, { teller }: Listener, reason: string): void {
     this.#agents.delete(id);
-    known.teller.stop(`it is gone (${reason})`);
+    const { sent } = teller;
+    if (sent !== undefined) this.#remembered.set(id, sent);
+    const [oldest] = this.#remembered.keys();
+    if (oldest !== undefined && this.#remembered.size > maxRemembered) this.#remembered.delete(oldest);
+    teller.stop(reason);
   }
 
   #assign(agent: Listener, definers: readonly NodeId[]): void {
     const mine = tellerOf(agent.node, definers) === this.#tools.self;
-    if (mine === agent.mine) return;
-    agent.mine = mine;
-    if (mine) agent.teller.takeOver(this.#options.present());
+    if (mine === agent.teller.mine) return;
+    if (mine) agent.teller.takeOver();
     else agent.teller.release();
   }
 }

@@ -3,6 +3,10 @@
  *
  * A notice keeps its idempotency key from attempt to attempt, so that one whose answer was lost does not run twice; a handler that has failed gets
  * another key, since the same one would only be answered with the same failure.
+ *
+ * Who is not the agent's teller (any more) may still have told it something: by a notice that was on its way when another node took over, before both knew of
+ * each other, or because somebody waits for the agent. That may reach the agent after what its teller said, and be out of date. So whoever told an agent that is
+ * not its to tell looks again a while later, and corrects itself.
  */
 import { createHash } from 'node:crypto';
 import { ExponentialBackoff, type IBackoff } from 'cockatiel';
@@ -20,6 +24,8 @@ export const maxWaiting = 1_000;
 const attemptMs = 5_000;
 /** A handler that has failed so often at one notice is told the next, if there is one. Guess: over half a minute of trying. */
 const maxHandlerFailures = 10;
+/** How long after a notice to an agent of another teller it is held against the present value, milliseconds. Far longer than entries travel. */
+const lookAgainMs = 1_000;
 /** Names that are longer are hashed, so that a key stays below the bound of 256 bytes. */
 const maxNameInKey = 160;
 
@@ -37,6 +43,8 @@ export interface TellerTarget {
   readonly variable: string;
   readonly agent: AgentId;
   readonly method: string;
+  /** What there is to tell now. */
+  readonly present: () => News | undefined;
 }
 
 export class AgentTeller {
@@ -52,6 +60,10 @@ export class AgentTeller {
   #failedRuns = 0;
   #lastFailure: string | undefined;
   #givenUp: string | undefined;
+  #mine = false;
+  /** What was sent last, whatever became of it, as long as it matters. */
+  #sent: News | undefined;
+  #look: Timer | undefined;
 
   constructor(tools: TellerTools, target: TellerTarget) {
     this.#tools = tools;
@@ -74,15 +86,37 @@ export class AgentTeller {
     this.#next();
   }
 
-  /** The agent is this node's to tell from now on; what others told it is not known here. */
-  takeOver(present: News | undefined): void {
+  /** Whether the agent is this node's to tell; false at first. */
+  get mine(): boolean {
+    return this.#mine;
+  }
+
+  /** What was sent last, as long as it may matter. */
+  get sent(): News | undefined {
+    return this.#sent;
+  }
+
+  /** The agent was sent this before it went out of sight. */
+  remember(sent: News): void {
+    this.#sent ??= sent;
+    this.#lookLater();
+  }
+
+  /** From now on it is. What others told the agent is not known here, so it is told what is present. */
+  takeOver(): void {
+    this.#mine = true;
+    this.#look?.cancel();
     this.#queue.release();
+    const present = this.#target.present();
     if (present !== undefined) this.tell(present);
   }
 
+  /** From now on it is another's. */
   release(): void {
+    this.#mine = false;
     this.#queue.release();
     if (this.#queue.length === 0) this.#calm();
+    this.#lookLater();
   }
 
   /** Settles when the agent has acknowledged; tries at once, whatever failed before. The function returned ends the waiting. */
@@ -104,16 +138,18 @@ export class AgentTeller {
   stop(reason: string): void {
     this.#givenUp = reason;
     this.#calm();
+    this.#look?.cancel();
     this.#queue.abandon(reason);
     this.#over.abort();
   }
 
   #next(): void {
     if (this.#calling || this.#retry !== undefined) return;
-    const notice = this.#queue.begin();
-    if (notice === undefined) return;
+    const head = this.#queue.begin();
+    if (head === undefined) return;
     this.#calling = true;
-    void this.#send(notice);
+    this.#sent = head.news;
+    void this.#send(head.notice);
   }
 
   async #send(notice: VariableNotice): Promise<void> {
@@ -145,6 +181,24 @@ export class AgentTeller {
       this.#calm();
     } else this.#onFailure(failure.error);
     this.#next();
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    if (this.#mine || this.#sent === undefined || this.#givenUp !== undefined) return;
+    this.#look?.cancel();
+    this.#look = this.#tools.clock.after(lookAgainMs, () => this.#correct());
+  }
+
+  /** Tells what is present when that is not what was sent last; and looks again after that. */
+  #correct(): void {
+    this.#look = undefined;
+    // What is still to be sent, or is on its way, comes by here when it has ended.
+    if (this.#mine || this.#calling || this.#queue.length > 0) return;
+    const present = this.#target.present();
+    const isTrue = present?.agreed === this.#sent?.agreed && Object.is(present?.value, this.#sent?.value);
+    this.#sent = undefined;
+    if (present !== undefined && !isTrue) this.tell(present);
   }
 
   #keyOf({ version }: VariableNotice): string {

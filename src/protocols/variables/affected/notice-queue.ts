@@ -69,12 +69,13 @@ export class NoticeQueue {
   }
 
   /** The notice whose turn it is, from now on on its way; undefined when there is none, or one is already. */
-  begin(): VariableNotice | undefined {
+  begin(): { readonly news: News; readonly notice: VariableNotice } | undefined {
     const head = this.#entries[0];
     if (head === undefined || this.#sending) return undefined;
     this.#sending = true;
     const { news, version, skipped } = head;
-    return { variable: this.#variable, value: news.value, version, agreed: news.agreed, skipped };
+    const { value, agreed } = news;
+    return { news, notice: { variable: this.#variable, value, version, agreed, skipped } };
   }
 
   /** The notice on its way was acknowledged. */

@@ -8,8 +8,8 @@ const agreement = (value: number, at: number) => ({ value, agreed: true, at });
 
 function drain(queue: NoticeQueue): VariableNotice[] {
   const notices: VariableNotice[] = [];
-  for (let notice = queue.begin(); notice !== undefined; notice = queue.begin()) {
-    notices.push(notice);
+  for (let head = queue.begin(); head !== undefined; head = queue.begin()) {
+    notices.push(head.notice);
     queue.acknowledged();
   }
   return notices;
@@ -22,12 +22,12 @@ test('in order, one at a time, until acknowledged', () => {
   queue.tell(news(1), 100);
   queue.tell(news(2), 50);
   const first = queue.begin();
-  expect(first).toEqual({ variable: 'v', value: 1, version: 100, agreed: false, skipped: 0 });
+  expect(first?.notice).toEqual({ variable: 'v', value: 1, version: 100, agreed: false, skipped: 0 });
   expect(queue.begin()).toBeUndefined();
   queue.failed();
   expect(queue.begin()).toEqual(first);
   queue.acknowledged();
-  expect(queue.begin()).toMatchObject({ value: 2, version: 101 });
+  expect(queue.begin()?.notice).toMatchObject({ value: 2, version: 101 });
 });
 
 test('what is pushed out is counted in the next, and never what is on its way', () => {
@@ -49,7 +49,7 @@ test('what was given up last is counted in whatever comes', () => {
   queue.begin();
   queue.skip('hopeless');
   queue.tell(news(2), 1);
-  expect(queue.begin()).toMatchObject({ value: 2, skipped: 1 });
+  expect(queue.begin()?.notice).toMatchObject({ value: 2, skipped: 1 });
 });
 
 describe('waiters', () => {
@@ -166,7 +166,7 @@ test('whatever happens: versions rise, the order holds, each notice is told or c
               cancel();
             });
           }
-        } else if (one.kind === 'begin') onItsWay = queue.begin() ?? onItsWay;
+        } else if (one.kind === 'begin') onItsWay = queue.begin()?.notice ?? onItsWay;
         else if (one.kind === 'acknowledge') end();
         else if (one.kind === 'cancel') cancels.pop()?.();
         else if (onItsWay !== undefined) {
