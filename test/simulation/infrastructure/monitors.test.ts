@@ -173,6 +173,44 @@ describe.each(seeds(5))('seed %i', (seed) => {
     load.stop();
   });
 
+  test('made at different times, a monitor has one birth: cut in two, both sides name the incident alike', async () => {
+    const world = new MonitorWorld({ seed });
+    const nodes = Array.from({ length: 6 }, () => world.join());
+    for (const node of nodes) {
+      node.monitor(options);
+      await world.run(world.shared.time.rng.below(3_000));
+    }
+    await world.run(1_000);
+    world.shared.partition(nodes.slice(3).map(({ entries }) => entries));
+    await world.run(5_000);
+    for (const node of nodes) node.record(300);
+    await world.run(5_000);
+    for (const node of nodes) expect(node.levels).toBe('w');
+    expectAgreement(nodes);
+  });
+
+  test('nodes that come may become the owner: the incident goes on, and only one entry tells of it', async () => {
+    const world = new MonitorWorld({ seed });
+    world.joinMany(2, options);
+    const load = new Load(world);
+    load.value = 200;
+    await world.run(settleMs);
+    const holders = new Set<string>();
+    for (let n = 0; n < 8; n++) {
+      world.join().monitor(options);
+      await world.run(3_000);
+      const told = [...(world.nodes[0] as MonitorNode).entries.of('alert/response-time').keys()];
+      expect(told.length).toBe(1);
+      holders.add(told[0] as string);
+    }
+    expect(holders.size).toBeGreaterThan(1);
+    expectAgreement(world.nodes);
+    expect(new Set(world.nodes.flatMap(({ heard }) => heard.map(({ incident }) => incident))).size).toBe(1);
+    for (const node of world.nodes.slice(0, 2)) expect(node.levels).toBe('w');
+    expect(world.calls.length).toBe(2);
+    load.stop();
+  });
+
   test('nodes come, die and are cut off at random: in the end all agree with the measurements', async () => {
     const world = new MonitorWorld({ seed });
     world.joinMany(6, options);

@@ -17,7 +17,7 @@ export const relativeError = 0.01;
 const gamma = (1 + relativeError) / (1 - relativeError);
 const logGamma = Math.log(gamma);
 /** Nearer to zero than this counts as zero. */
-export const smallest = 1e-9;
+const smallest = 1e-9;
 
 /** Buckets of the smallest and the greatest number there is. */
 export const bucketRange = {
@@ -26,7 +26,7 @@ export const bucketRange = {
 } as const;
 
 /** The bucket (γ^(i−1), γ^i] that a positive number falls into. */
-export function bucketOf(magnitude: number): number {
+function bucketOf(magnitude: number): number {
   return Math.ceil(Math.log(magnitude) / logGamma);
 }
 

@@ -25,7 +25,7 @@ export interface ResolvedMonitorOptions {
   readonly notify: { readonly agents: readonly AgentId[]; readonly method: string } | undefined;
 }
 
-export const builtInMetrics: ReadonlySet<string> = new Set<BuiltInMetric>([
+const builtInMetrics: ReadonlySet<string> = new Set<BuiltInMetric>([
   'coordinationLatency',
   'callLatency',
   'eventLoopLag',

@@ -141,6 +141,18 @@ describe('measurements', () => {
     expect(nodes[1].only.value).toBeUndefined();
   });
 
+  test('get too old on other nodes as well while younger ones count', async () => {
+    const { world, nodes } = three();
+    for (const node of nodes) node.monitor({ ...own, aggregation: 'max' });
+    nodes[0].record(100);
+    await world.run(5_000);
+    nodes[0].record(1);
+    await world.run(1_000);
+    expect(nodes[1].only.value).toBe(100);
+    await world.run(4_600);
+    expect(nodes.map(({ only }) => only.value)).toEqual([1, 1, 1]);
+  });
+
   test('malformed ones are counted and ignored', async () => {
     const { world, nodes } = three();
     for (const node of nodes) node.monitor({ ...own, aggregation: 'count', thresholds: { warning: 100 } });
