@@ -112,7 +112,7 @@ class AgentAudience implements Audience {
 
   definersChanged(): void {
     const definers = this.#options.definers();
-    for (const [, agent] of this.#agents) this.#assign(agent, definers);
+    for (const agent of this.#agents.values()) this.#assign(agent, definers, 'another');
   }
 
   status(): AudienceStatus {
@@ -166,7 +166,7 @@ class AgentAudience implements Audience {
     const target = { variable: name, agent: id, method: this.#method, present };
     const agent: Listener = { node, claimedAt, teller: new AgentTeller(this.#tools, target) };
     this.#agents.set(id, agent);
-    this.#assign(agent, definers);
+    this.#assign(agent, definers, 'nobody');
     const sent = this.#remembered.get(id);
     this.#remembered.delete(id);
     if (sent !== undefined) agent.teller.remember(sent);
@@ -188,10 +188,10 @@ class AgentAudience implements Audience {
     teller.stop(reason);
   }
 
-  #assign(agent: Listener, definers: readonly NodeId[]): void {
+  #assign(agent: Listener, definers: readonly NodeId[], before: 'another' | 'nobody'): void {
     const mine = tellerOf(agent.node, definers) === this.#tools.self;
     if (mine === agent.teller.mine) return;
-    if (mine) agent.teller.takeOver();
+    if (mine) agent.teller.takeOver(before);
     else agent.teller.release();
   }
 }

@@ -102,11 +102,20 @@ export class AgentTeller {
     this.#lookLater();
   }
 
-  /** From now on it is. What others told the agent is not known here, so it is told what is present. */
-  takeOver(): void {
+  /**
+   * From now on it is. What others told the agent is not known here, so it is told what is present. `before`: by another node, whose last notice may still be on its way though
+   * that node is gone; so it is told once more a while later.
+   */
+  takeOver(before: 'another' | 'nobody'): void {
     this.#mine = true;
     this.#look?.cancel();
+    this.#look = undefined;
     this.#queue.release();
+    this.#tellPresent();
+    if (before === 'another') this.#look = this.#tools.clock.after(lookAgainMs, () => this.#tellPresent());
+  }
+
+  #tellPresent(): void {
     const present = this.#target.present();
     if (present !== undefined) this.tell(present);
   }
