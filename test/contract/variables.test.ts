@@ -1,7 +1,8 @@
 /** Variables keep the published rules in one process, over simulated entries of several nodes, and over real meshes. */
 import { describe, test } from 'vitest';
 import { realClock } from '../../src/clock.ts';
-import { variablesConformance } from '../../src/conformance/variables.ts';
+import { type VariablesSubject, variablesConformance } from '../../src/conformance/variables.ts';
+import { agreedVariablesConformance } from '../../src/conformance/variables-agreed.ts';
 import { HybridClock } from '../../src/hlc.ts';
 import { createIdentity } from '../../src/identity.ts';
 import { createMesh } from '../../src/mesh.ts';
@@ -34,23 +35,21 @@ describe('over the entries of one process', () => {
 });
 
 describe('of a mesh of one process', () => {
-  variablesConformance({
-    test,
-    create: async () => {
-      const mesh = await createMesh({ logger: quiet });
-      return { nodes: [{ variables: mesh.variables, self: mesh.id }], stop: () => mesh.stop() };
-    },
-  });
+  const create = async (): Promise<VariablesSubject> => {
+    const mesh = await createMesh({ logger: quiet });
+    return { nodes: [{ variables: mesh.variables, self: mesh.id }], stop: () => mesh.stop() };
+  };
+  variablesConformance({ test, create });
+  agreedVariablesConformance({ test, create });
 });
 
 describe('of two nodes', () => {
-  variablesConformance({
-    test: declare,
-    create: async () => {
-      const [first, second] = await validatorWithClients(1);
-      const nodes = [first, second as typeof first] as const;
-      const [one, two] = nodes.map((mesh) => ({ variables: mesh.variables, self: mesh.id }));
-      return { nodes: [one!, two!], stop: () => stopAll(nodes) };
-    },
-  });
+  const create = async (): Promise<VariablesSubject> => {
+    const [first, second] = await validatorWithClients(1);
+    const nodes = [first, second as typeof first] as const;
+    const [one, two] = nodes.map((mesh) => ({ variables: mesh.variables, self: mesh.id }));
+    return { nodes: [one!, two!], stop: () => stopAll(nodes) };
+  };
+  variablesConformance({ test: declare, create });
+  agreedVariablesConformance({ test: declare, create });
 });
