@@ -13,7 +13,10 @@ export const exitCodes = {
   noMatch: 4,
   /** It was sent and what became of it is not known; repeating it may do the work twice. */
   unknownOutcome: 5,
-  /** Not in time: the lock was not free, not everybody came to the barrier, the auction was not over. Nothing is held. */
+  /**
+   * Not in time: the lock was not free, not everybody came to the barrier, the auction was not over. Nothing is held. Or a value was agreed on, and not every
+   * affected agent has acknowledged it.
+   */
   notInTime: 6,
   /** It was decided, and not so: the proposal was not accepted, nothing was sold. */
   notAccepted: 7,

@@ -39,6 +39,14 @@ export function table(
   return `${[line(headings, (text) => pc.dim(text)), ...body].join('\n')}\n`;
 }
 
+/** Text of others, without what would steer a terminal or turn its direction. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) as number).toString(16)}}`,
+  );
+}
+
 /** The last eight characters: enough to tell members apart, and accepted wherever an id is asked for. */
 export function shortId(id: string): string {
   return `…${id.slice(-8)}`;
@@ -60,6 +68,11 @@ export function ago(sinceMs: number, nowMs: number): string {
 export function milliseconds(value: number | undefined): string {
   if (value === undefined) return '–';
   return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+}
+
+/** Of a wait that is still to come. */
+export function seconds(ms: number): string {
+  return ms < 10_000 ? `${(Math.ceil(ms / 100) / 10).toFixed(1)} s` : `${Math.ceil(ms / 1000)} s`;
 }
 
 /** Says what went wrong, in the form asked for, and returns the exit code. */

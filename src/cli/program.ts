@@ -9,6 +9,7 @@ import { registerBarrier } from './commands/barrier.ts';
 import { registerCall } from './commands/call.ts';
 import { registerDemo } from './commands/demo.ts';
 import { registerDoctor } from './commands/doctor.ts';
+import { registerInfrastructure } from './commands/infrastructure.ts';
 import { registerKeygen } from './commands/keygen.ts';
 import { registerLock } from './commands/lock.ts';
 import { registerMembers } from './commands/members.ts';
@@ -16,6 +17,7 @@ import { registerProposals } from './commands/proposals.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerUp } from './commands/up.ts';
 import { registerValidators } from './commands/validators.ts';
+import { registerVariables } from './commands/variables.ts';
 import { registerVerify } from './commands/verify.ts';
 import { registerWatch } from './commands/watch.ts';
 import { exitCodes, exitCodesHelp } from './exit-codes.ts';
@@ -29,6 +31,7 @@ const groups: readonly (readonly [string, readonly Register[]])[] = [
     'Agreement:',
     [registerValidators, registerLock, registerBarrier, registerProposals, registerVerify, registerAuction],
   ],
+  ['Tuning and protection:', [registerVariables, registerInfrastructure]],
   ['To see it work:', [registerDemo]],
 ];
 

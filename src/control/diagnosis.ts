@@ -9,14 +9,8 @@ import type { QuorateError } from '../errors.ts';
 import type { Mesh } from '../mesh.ts';
 import type { MeshOptions } from '../options.ts';
 import { isRunning } from './directory.ts';
-
-export interface Diagnosis {
-  readonly check: string;
-  readonly level: 'ok' | 'warn' | 'fail';
-  readonly found: string;
-  /** What to do; absent when all is well. */
-  readonly advice?: string;
-}
+import type { Diagnosis } from './finding.ts';
+import { diagnoseTuning } from './tuning-diagnosis.ts';
 
 /** What the node knows of itself and no status says: how it was started, and which addresses failed last. */
 export interface DiagnosisFacts {
@@ -38,6 +32,7 @@ export async function diagnose(mesh: Mesh, facts: DiagnosisFacts, signal: AbortS
     checkMembers(mesh),
     checkFeeds(mesh),
     checkRefusals(mesh),
+    ...diagnoseTuning(mesh.status(), mesh.variables.announced()),
   ];
 }
 

@@ -25,6 +25,10 @@ export interface Operation {
 export const text = v.pipe(v.string(), v.maxLength(4_096));
 export const nothing = v.strictObject({});
 
+type Criteria = NonNullable<Parameters<Mesh['registry']['query']>[0]>;
+/** Any object: the registry itself says what is wrong with criteria. */
+export const criteria = v.custom<Criteria>((input) => typeof input === 'object' && input !== null, 'must be criteria');
+
 const maxTimeoutMs = 24 * 3_600_000;
 export const timeoutSchema = v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(maxTimeoutMs)));
 

@@ -2,13 +2,15 @@
 import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ControlClient } from '../../control/client.ts';
-import { checkDataDir, checkNodeVersion, type Diagnosis, dial } from '../../control/diagnosis.ts';
+import { checkDataDir, checkNodeVersion, dial } from '../../control/diagnosis.ts';
+import type { Diagnosis } from '../../control/finding.ts';
 import { isQuorateError } from '../../errors.ts';
 import { asMultiaddr } from '../addresses.ts';
 import { pc } from '../colors.ts';
 import { askingNode, type CommandContext, type CommonOptions, runAction } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';
+import { printable } from '../output.ts';
 import { chooseNode, type NodeChoice } from '../running-node.ts';
 
 interface DoctorOptions extends CommonOptions {
@@ -100,5 +102,5 @@ async function checkAddress(address: string, signal: AbortSignal): Promise<Diagn
 
 function describe({ check, level, found, advice }: Diagnosis): string {
   const sign = { ok: pc.green('✓'), warn: pc.yellow('!'), fail: pc.red('✗') }[level];
-  return `${sign} ${check.padEnd(10)} ${found}\n${advice === undefined ? '' : `${' '.repeat(13)}${pc.dim('→')} ${advice}\n`}`;
+  return `${sign} ${check.padEnd(10)} ${printable(found)}\n${advice === undefined ? '' : `${' '.repeat(13)}${pc.dim('→')} ${printable(advice)}\n`}`;
 }

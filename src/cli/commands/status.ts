@@ -13,7 +13,7 @@ import {
 } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { toJson } from '../json.ts';
-import { ago, milliseconds, plural } from '../output.ts';
+import { ago, milliseconds, plural, printable, seconds } from '../output.ts';
 import { describeValidators, type ValidatorsAnswer } from './validators.ts';
 
 interface StatusOptions extends CommonOptions {
@@ -22,7 +22,7 @@ interface StatusOptions extends CommonOptions {
 
 export function registerStatus(program: Command, context: CommandContext): void {
   agreeing(program.command('status'), '1000')
-    .description('one screen: node, mesh, lag, validators')
+    .description('one screen: node, mesh, lag, what is tuned and protected, validators')
     .action(
       runAction(
         context,
@@ -70,6 +70,42 @@ function describe(status: MeshStatus, validators: ValidatorsAnswer | undefined):
   if (coordination.failure !== undefined) {
     lines.push(row('validator', pc.red(`this node's has stopped: ${coordination.failure}`)));
   }
+  lines.push(...tuning(status).map(([what, text]) => row(what, text)));
   const none = pc.dim("No validators: nothing is agreed on here. 'quorate keygen --help' says how to found a group.\n");
   return `${lines.join('')}\n${validators === undefined ? none : describeValidators(validators)}`;
+}
+
+/** What this node has of variables, breakers, limits and monitors; in full only what is not well. */
+function tuning({ variables, infrastructure }: MeshStatus): [string, string][] {
+  const lines: [string, string][] = [];
+  const { breakers, limiters, monitors } = infrastructure;
+  if (variables.length > 0) {
+    const conflicts = variables.filter(({ conflict }) => conflict !== undefined).map(({ name }) => printable(name));
+    const bad = conflicts.length === 0 ? '' : pc.yellow(`; defined differently elsewhere: ${conflicts.join(', ')}`);
+    lines.push(['variables', `${variables.length} here${bad}`]);
+  }
+  const agents = breakers.flatMap(({ id, agents: all }) => all.map((agent) => ({ id, ...agent })));
+  if (breakers.length > 0) {
+    const shut = agents.filter(({ state }) => state === 'closed').length;
+    lines.push(['breakers', `${breakers.length} here; ${plural(shut, 'agent')} closed, ${agents.length - shut} not`]);
+  }
+  for (const { id, agent, state, retryAfterMs } of agents) {
+    if (state === 'closed') continue;
+    const next = retryAfterMs === undefined ? '' : `, next probe in ${seconds(retryAfterMs)}`;
+    lines.push(['', pc.red(`${printable(id)}: ${state} for ${printable(agent)}${next}`)]);
+  }
+  for (const { id, share, requestsPerSecond, refused } of limiters) {
+    const [part, whole] = [share, requestsPerSecond].map((rate) => Number(rate.toPrecision(4)));
+    lines.push(['limit', `${printable(id)}: ${part} of ${whole}/s here, ${refused} refused`]);
+  }
+  if (monitors.length > 0) {
+    lines.push(['monitors', `${monitors.length} here, ${monitors.filter(({ level }) => level === 'ok').length} ok`]);
+  }
+  for (const { id, metric, aggregation, level, value } of monitors) {
+    if (level === 'ok') continue;
+    const paint = level === 'critical' ? pc.red : pc.yellow;
+    const found = value === undefined ? '' : ` is ${Number(value.toPrecision(4))}`;
+    lines.push(['', paint(`${printable(id)}: ${level}, ${aggregation} of ${printable(metric)}${found}`)]);
+  }
+  return lines;
 }
