@@ -4,8 +4,9 @@
  * Intuition: tokens drop in at `rate` per second up to `capacity`, and whoever passes takes some out. A share of a limit can be so small that its bucket holds less than one token;
  * so whoever wants more than the bucket can hold passes when it is full, and leaves a debt that later tokens pay.
  *
- * Invariants: between any two moments at most `rate × time + max(capacity, the largest single take)` passes, for the rates and capacities in force meanwhile; a bucket without
- * rate admits nobody; time that goes back adds nothing. (Turner 1986, as the leaky bucket; with debts it is the virtual scheduling of ITU-T I.371, annex A.)
+ * Invariants: between any two moments at most `rate × time + max(capacity, the largest single take)` passes; where rate and capacity change meanwhile, what came in at the rates in
+ * force, and the largest capacity and the largest take together. A bucket without rate admits nobody; time that goes back adds nothing. (Turner 1986, as the leaky bucket; with debts it
+ * is the virtual scheduling of ITU-T I.371, annex A.)
  */
 export class TokenBucket {
   #tokens: number;

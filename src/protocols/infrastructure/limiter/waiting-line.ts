@@ -119,6 +119,9 @@ export class WaitingLine {
       },
     };
     const deadline = this.#clock.after(maxWaitMs, () => {
+      // What it waits for may be due at this very moment.
+      this.wake();
+      if (!this.#waiters.has(waiter)) return;
       const waitMs = this.#source.waitMs(tokens, 0, this.#clock.now());
       fail(rateLimited(this.#id, waitMs, `nothing was left for it within ${maxWaitMs} ms`));
     });

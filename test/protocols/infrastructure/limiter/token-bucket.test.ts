@@ -55,12 +55,12 @@ test('between any two moments no more passes than rate, capacity and one large t
       const bucket = full(50, 5);
       let [now, rate, capacity] = [0, 50, 5];
       /** What came in, what was the largest bucket, and what was taken, from each moment on. */
-      const spans: { from: number; came: number; largest: number; taken: number }[] = [];
+      const spans: { came: number; bucket: number; take: number; taken: number }[] = [];
       for (const one of steps) {
         const at = now + one.after;
         if (at > now) for (const span of spans) span.came += ((at - now) * rate) / 1_000;
         now = Math.max(now, at);
-        spans.push({ from: now, came: 0, largest: capacity, taken: 0 });
+        spans.push({ came: 0, bucket: capacity, take: 0, taken: 0 });
         if (one.kind === 'shape') {
           [rate, capacity] = [(one as { rate: number }).rate, (one as { capacity: number }).capacity];
           bucket.reshape(rate, capacity, at);
@@ -68,11 +68,12 @@ test('between any two moments no more passes than rate, capacity and one large t
           const { tokens } = one as { tokens: number };
           const taken = bucket.take(tokens, at);
           for (const span of spans) {
-            span.largest = Math.max(span.largest, capacity, tokens);
+            span.bucket = Math.max(span.bucket, capacity);
+            span.take = Math.max(span.take, tokens);
             if (taken) span.taken += tokens;
           }
         }
-        for (const span of spans) expect(span.taken).toBeLessThanOrEqual(span.came + span.largest + 1e-4);
+        for (const span of spans) expect(span.taken).toBeLessThanOrEqual(span.came + span.bucket + span.take + 1e-4);
       }
     }),
   );
