@@ -14,7 +14,7 @@ import type { Criteria } from '../../../src/protocols/registry/records.ts';
 import type { Registry } from '../../../src/protocols/registry/registry.ts';
 import { WatchCursor } from '../../../src/protocols/registry/watch.ts';
 import { AgentAudiences } from '../../../src/protocols/variables/affected/agent-audiences.ts';
-import type { Audience, News } from '../../../src/protocols/variables/affected/audiences.ts';
+import type { Acknowledgements, Audience, News } from '../../../src/protocols/variables/affected/audiences.ts';
 import type { VariableNotice } from '../../../src/protocols/variables/variables.ts';
 import { makeRecord } from '../../protocols/messaging/harness.ts';
 import { type SharedNode, SharedWorld } from '../sharing/shared-world.ts';
@@ -89,6 +89,7 @@ export class AffectedWorld {
 
   kill(node: DefiningNode): void {
     this.shared.kill(node.shared);
+    node.kill();
     for (const [agent, life] of this.lives) if (life.node === node) this.lives.delete(agent);
   }
 
@@ -119,6 +120,7 @@ export class DefiningNode {
   readonly #audiences: AgentAudiences;
   readonly #applied = new Map<NodeId, number>();
   readonly #arrivesAt = new Map<NodeId, number>();
+  readonly #killed = Promise.withResolvers<undefined>();
 
   constructor(world: AffectedWorld, shared: SharedNode) {
     this.#world = world;
@@ -162,6 +164,18 @@ export class DefiningNode {
 
   set(value: number): void {
     this.shared.set(`c/${name}`, { value, at: this.#hlc.now() });
+  }
+
+  /** Tells all what is present and waits for them. A killed process waits for nothing. */
+  async ask(timeoutMs: number): Promise<Acknowledgements | undefined> {
+    const news = this.#news();
+    if (this.audience === undefined || news === undefined) return undefined;
+    const asked = this.audience.tellAndWait(news, { timeoutMs });
+    return Promise.race([asked, this.#killed.promise]);
+  }
+
+  kill(): void {
+    this.#killed.resolve(undefined);
   }
 
   /** What this node shows: the latest contribution. */

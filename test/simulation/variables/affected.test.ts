@@ -3,6 +3,7 @@
  * single teller, and nothing waits; what one teller says comes in order; and without faults every change is told.
  */
 import { describe, expect, test } from 'vitest';
+import type { Acknowledgements } from '../../../src/protocols/variables/affected/audiences.ts';
 import { seeds } from '../seeds.ts';
 import { AffectedWorld, type DefiningNode, type Life } from './affected-world.ts';
 
@@ -26,10 +27,12 @@ async function chaos(seed: number): Promise<void> {
   for (let index = 0; index < 6; index++) world.join();
   (world.nodes[0] as DefiningNode).define();
   const lives: Life[] = [];
+  // Now and then somebody waits for all of them, whoever tells them otherwise.
+  const waits: Promise<Acknowledgements | undefined>[] = [];
   let value = 0;
   const act = (): void => {
     const node = pick(world, world.live);
-    const kind = world.rng.below(20);
+    const kind = world.rng.below(22);
     if (kind < 8) {
       node.define();
       node.set(++value);
@@ -39,13 +42,13 @@ async function chaos(seed: number): Promise<void> {
     else if (kind < 17) node.dispose();
     else if (kind < 18 && world.live.length > 3) world.kill(node);
     else if (kind < 19) world.shared.partition([node.shared]);
-    else world.shared.heal();
+    else if (kind < 20) world.shared.heal();
+    else waits.push(node.ask(3_000));
   };
   for (let step = 0; step < 80; step++) {
     act();
     await world.run(world.rng.below(world.rng.float() < 0.1 ? 5_000 : 200));
   }
-  // Now and then somebody waits for all of them, whoever tells them otherwise.
   world.shared.heal();
   const [definer = world.live[0] as DefiningNode] = world.live.filter(({ audience }) => audience !== undefined);
   definer.define();
@@ -53,6 +56,11 @@ async function chaos(seed: number): Promise<void> {
   await world.run(180_000);
 
   for (const life of lives) expectOrder(life, seed);
+  for (const asked of await Promise.all(waits)) {
+    const { acknowledged = [], unacknowledged = [] } = asked ?? {};
+    const all = [...acknowledged, ...unacknowledged.map(({ agent }) => agent)];
+    expect(new Set(all).size, `seed ${seed}`).toBe(all.length);
+  }
   const { shown } = definer;
   for (const node of world.live) {
     expect(node.shown, `seed ${seed}`).toEqual(shown);
