@@ -62,7 +62,7 @@ export class Alerting {
     this.#prefix = scope === 'cluster' ? options.id : `${options.id}@${scope === 'zone' ? zone : entries.self}`;
     this.#ownership = new Ownership(this.#prefix);
     this.#judges = thresholds.warning !== undefined || thresholds.critical !== undefined;
-    this.#pauseMs = publishPauseMs(options.windowMs) / 5;
+    this.#pauseMs = publishPauseMs(options.windowMs, 1) / 5;
     this.#madeAt = clock.now();
     this.#calls = notify === undefined ? undefined : new AlertCalls({ ...tools, ...notify });
     if (scope === 'node' || !this.#judges) this.#unsubscribe = () => undefined;

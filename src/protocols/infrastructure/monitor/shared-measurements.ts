@@ -14,10 +14,15 @@ import { SlidingSketch } from './sliding-sketch.ts';
 
 /** Measurements made at the same time go out together, milliseconds. */
 const gatherMs = 20;
-/** Between two publications of a node: a twentieth of the window, and never less than this. */
+/** Between two publications of a node, at least. */
 const shortestPauseMs = 250;
+/** For each node that has the monitor: where the window allows it, all of them together say something ten times a second at most. */
+const pausePerNodeMs = 100;
 
-export const publishPauseMs = (windowMs: number): number => Math.max(shortestPauseMs, windowMs / 20);
+/** Between two publications of a node: a twentieth of the window; of many nodes more, up to a quarter of it. */
+export function publishPauseMs(windowMs: number, nodes: number): number {
+  return Math.max(shortestPauseMs, windowMs / 20, Math.min(windowMs / 4, nodes * pausePerNodeMs));
+}
 
 interface Heard {
   /** As it came, to see whether it is another now. */
@@ -40,7 +45,6 @@ export class SharedMeasurements {
   readonly #options: ResolvedMonitorOptions;
   readonly #key: string;
   readonly #digest: string;
-  readonly #pauseMs: number;
   readonly #own: SlidingSketch;
   readonly #heard = new Map<NodeId, Heard>();
   readonly #onChange: (members: boolean) => void;
@@ -62,7 +66,6 @@ export class SharedMeasurements {
     this.#options = options;
     this.#key = monitorKey(options.id);
     this.#digest = measureDigest(options);
-    this.#pauseMs = publishPauseMs(options.windowMs);
     this.#own = new SlidingSketch(options.windowMs, tools.clock.now());
     this.#birth = tools.clock.wallNow();
     this.#onChange = onChange;
@@ -226,6 +229,10 @@ export class SharedMeasurements {
       // Tried again with the next measurement; those of this node count here meanwhile.
       this.#tools.onError(error, `publishing monitor '${this.#options.id}'`);
     }
+  }
+
+  get #pauseMs(): number {
+    return publishPauseMs(this.#options.windowMs, this.#heard.size + 1);
   }
 
   #value(measured: Measured | undefined): Value {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { QuorateError } from '../../../../src/errors.ts';
+import { publishPauseMs } from '../../../../src/protocols/infrastructure/monitor/shared-measurements.ts';
 import type { AttemptInfo } from '../../../../src/protocols/messaging/call-policy.ts';
 import { type MonitorNode, MonitorWorld } from './monitor-nodes.ts';
 
@@ -151,6 +152,11 @@ describe('measurements', () => {
     expect(nodes[1].only.value).toBe(100);
     await world.run(4_600);
     expect(nodes.map(({ only }) => only.value)).toEqual([1, 1, 1]);
+  });
+
+  test('are said every twentieth of the window, and more rarely by each of many nodes', () => {
+    expect([1, 30, 100, 1_000].map((nodes) => publishPauseMs(60_000, nodes))).toEqual([3_000, 3_000, 10_000, 15_000]);
+    expect([1, 10, 100].map((nodes) => publishPauseMs(1_000, nodes))).toEqual([250, 250, 250]);
   });
 
   test('malformed ones are counted and ignored', async () => {
