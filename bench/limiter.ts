@@ -14,6 +14,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createMesh } from '../src/index.ts';
+import { divide } from '../src/protocols/infrastructure/limiter/shares.ts';
 import { LimiterWorld } from '../test/simulation/infrastructure/limiter-world.ts';
 import { benchArguments, nanosecondsPerCall, report } from './harness.ts';
 import type { FromHost, HostConfig, ToHost } from './limiter/host.ts';
@@ -96,15 +97,18 @@ async function shared(): Promise<Shared> {
       admittedPerSec: (passed.filter((at) => at >= from && at < from + window).length * 1_000) / window,
       worstSecondOverPercent: (100 * (most - target)) / target,
       worstSecondUnderPercent: (100 * (target - fewest)) / target,
-      rebalanceMs: untilRate(first, turned, eagerShare(each)),
+      rebalanceMs: untilRate(first, turned, eagerShare(eager)),
     };
   } finally {
     for (const host of hosts) host.kill();
   }
 }
 
-/** What the eager node can pass: in proportion to what all ask for. */
-const eagerShare = (each: number): number => Math.min(each * 4, (target * 4) / (4 + (nodes - 1) / 2));
+/** What the eager node is to pass. */
+function eagerShare(rateOf: (node: number) => number): number {
+  const claims = Array.from({ length: nodes }, (_, node) => ({ demand: rateOf(node), capacity: undefined }));
+  return Math.min(rateOf(0), divide(target, 'byDemand', claims)[0] as number);
+}
 
 function start(config: HostConfig): ChildProcess {
   return fork(fileURLToPath(new URL('./limiter/host.ts', import.meta.url)), [JSON.stringify(config)]);

@@ -13,8 +13,8 @@ export interface LimitEntry {
 
 /** Requests per second that nobody means. */
 export const maxRate = 1e9;
-/** Characters of an encoded id or key; longer ones are named by their hash. */
-const maxPartLength = 160;
+/** Characters of an encoded id or key; longer ones are named by their hash. Both fit in a name of the validators. */
+const maxPartLength = 120;
 
 const isRate = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= maxRate;
 
@@ -38,5 +38,6 @@ export function limitKey(id: string, key: string): string {
 function part(name: string): string {
   const encoded = encodeURIComponent(name.toWellFormed());
   if (encoded.length <= maxPartLength) return encoded;
-  return `~~${createHash('sha256').update(name).digest('hex')}`;
+  // Nothing that was encoded has two percent signs in a row.
+  return `%%${createHash('sha256').update(name).digest('hex')}`;
 }
