@@ -42,6 +42,24 @@ export {
 } from './conformance/coordination-proposals.ts';
 export { checkDeterminism, type DeterminismOptions } from './conformance/determinism.ts';
 export {
+  type BreakerConformanceOptions,
+  type BreakerNode,
+  type BreakerSubject,
+  breakerConformance,
+} from './conformance/infrastructure-breaker.ts';
+export {
+  type LimitedNode,
+  type LimiterConformanceOptions,
+  type LimiterSubject,
+  limiterConformance,
+} from './conformance/infrastructure-limiter.ts';
+export {
+  type MonitorConformanceOptions,
+  type MonitorParty,
+  type MonitorSubject,
+  monitorConformance,
+} from './conformance/infrastructure-monitor.ts';
+export {
   type MessagingConformanceOptions,
   type MessagingSubject,
   messagingConformance,
@@ -51,3 +69,10 @@ export {
   type RegistrySubject,
   registryConformance,
 } from './conformance/registry.ts';
+export {
+  type VariablesConformanceOptions,
+  type VariablesSubject,
+  type VariablesSubjectNode,
+  variablesConformance,
+} from './conformance/variables.ts';
+export { agreedVariablesConformance } from './conformance/variables-agreed.ts';

@@ -3,8 +3,8 @@
  * alike. Events can be lost with a connection, so the state is read after every gap, and now and then.
  */
 import { QuorateError } from '../../errors.ts';
+import { keepAlive } from '../../keep-alive.ts';
 import type { Value } from '../../value.ts';
-import { keepAlive } from './keep-alive.ts';
 import type { CoordinationTools } from './tools.ts';
 
 /** How often one that waits reads although nothing was heard, milliseconds. Rare: it only mends lost events. */

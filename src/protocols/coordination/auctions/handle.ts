@@ -1,9 +1,9 @@
 /** One auction in the hands of a caller. */
 import * as v from 'valibot';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
+import { keepAlive } from '../../../keep-alive.ts';
 import type { Value } from '../../../value.ts';
 import type { Certificate } from '../certificates/certificate.ts';
-import { keepAlive } from '../keep-alive.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';
 import { answered, publicTerms, stateFrom, submitSurely, viewFrom } from './answers.ts';

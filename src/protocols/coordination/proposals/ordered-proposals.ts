@@ -2,9 +2,9 @@
 import * as v from 'valibot';
 import { encodeValue } from '../../../codec.ts';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
+import { keepAlive } from '../../../keep-alive.ts';
 import { isNodeId } from '../../../node-id.ts';
 import type { AgentId, Value } from '../../../value.ts';
-import { keepAlive } from '../keep-alive.ts';
 import { maxNameLength, maxValueBytes } from '../machine/limits.ts';
 import type { CoordinationTools } from '../tools.ts';
 import { waitUntil } from '../waiting.ts';

@@ -1,8 +1,8 @@
 /** Audiences over registry and messaging: who matches is watched, and each agent has a teller of its own. */
 import { QuorateError } from '../../../errors.ts';
+import { keepAlive } from '../../../keep-alive.ts';
 import type { NodeId } from '../../../node-id.ts';
 import type { AgentId } from '../../../value.ts';
-import { keepAlive } from '../../coordination/keep-alive.ts';
 import type { AgentRecord, Criteria } from '../../registry/records.ts';
 import type { Registry, RegistryEvent } from '../../registry/registry.ts';
 import { type Affected, affectedAgents, tellerOf } from './affected-agents.ts';
