@@ -84,6 +84,8 @@ describe('docs/guide.md', () => {
     'auction.ts',
     'accounts.ts',
     'group.ts',
+    'tune.ts',
+    'protect.ts',
   ])('%s prints what the guide says', async (name) => {
     expect(await run(name).rest()).toBe(printed.get(name));
   });
@@ -129,6 +131,8 @@ describe('docs/guide.md', () => {
         'auction.ts',
         'accounts.ts',
         'group.ts',
+        'tune.ts',
+        'protect.ts',
       ].sort(),
     );
   });

@@ -1,6 +1,7 @@
 /** Those who wait for tokens, first come first served, none for ever. */
 import type { Clock, Timer } from '../../../clock.ts';
 import { QuorateError } from '../../../errors.ts';
+import { keepAlive } from '../../../keep-alive.ts';
 
 /** Where tokens come from. */
 export interface TokenSource {
@@ -34,6 +35,8 @@ export class WaitingLine {
   readonly #waiters = new Set<Waiter>();
   #tokens = 0;
   #timer: Timer | undefined;
+  /** The process shall not end while somebody waits. */
+  #letGo: (() => void) | undefined;
 
   constructor(parts: {
     readonly id: string;
@@ -100,6 +103,9 @@ export class WaitingLine {
       deadline.cancel();
       signal?.removeEventListener('abort', onAbort);
       if (this.#waiters.delete(waiter)) this.#tokens -= tokens;
+      if (this.#waiters.size > 0) return;
+      this.#letGo?.();
+      this.#letGo = undefined;
     };
     const fail = (error: unknown): void => {
       const wasFirst = this.#waiters.values().next().value === waiter;
@@ -128,6 +134,7 @@ export class WaitingLine {
     const onAbort = (): void => fail(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#waiters.add(waiter);
+    this.#letGo ??= keepAlive();
     this.#tokens += tokens;
     if (this.#waiters.size === 1) this.wake();
     return promise;
