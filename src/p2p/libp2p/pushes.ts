@@ -19,8 +19,16 @@ import type { NodeId } from '../../node-id.ts';
 import type { Channel } from '../network.ts';
 import { Libp2pChannel } from './channel.ts';
 
-/** Who published within this time opens streams to its peers. Milliseconds. Guess: longer than between two changes of what matters. */
-const publishesOftenMs = 10_000;
+/** Messages within this time count when it is decided who publishes often. Milliseconds. */
+const oftenWithinMs = 10_000;
+/**
+ * From this many messages on a node opens streams to its peers. With many peers no sooner than nobody reaches by starting:
+ * in a rush of nodes that join, streams for all of them cost more than they bring (measured with 30).
+ */
+const oftenMessages = 50;
+/** … and with a few peers already then. */
+const oftenMessagesToFew = 2;
+const fewPeers = 3;
 /** How soon a peer that could not be opened is tried again. Milliseconds. */
 const retryMs = 60_000;
 /** Inbound streams of this protocol that one peer may have: both may open at once, and one may be closing. */
@@ -50,7 +58,8 @@ interface Link {
 export class Pushes {
   readonly #port: PushPort;
   readonly #links = new Map<NodeId, Link>();
-  #publishedAt = Number.NEGATIVE_INFINITY;
+  #countedSince = Number.NEGATIVE_INFINITY;
+  #counted = 0;
 
   constructor(port: PushPort) {
     this.#port = port;
@@ -59,10 +68,10 @@ export class Pushes {
   /** Sends to the connected peers; those that it was sent to. */
   push(data: Uint8Array): ReadonlySet<NodeId> {
     const now = this.#port.clock.now();
-    const often = now - this.#publishedAt < publishesOftenMs;
-    this.#publishedAt = now;
+    const peers = this.#port.peers();
+    const often = this.#countOne(now) >= (peers.length <= fewPeers ? oftenMessagesToFew : oftenMessages);
     const reached = new Set<NodeId>();
-    for (const peer of this.#port.peers()) {
+    for (const peer of peers) {
       const link = this.#link(peer, now);
       const { channel } = link;
       if (channel === undefined || channel.closed || link.congested) {
@@ -75,6 +84,15 @@ export class Pushes {
       }
     }
     return reached;
+  }
+
+  #countOne(now: number): number {
+    if (now - this.#countedSince >= oftenWithinMs) {
+      this.#countedSince = now;
+      this.#counted = 0;
+    }
+    this.#counted += 1;
+    return this.#counted;
   }
 
   /** A peer opened a stream; it serves for both directions. */

@@ -122,6 +122,20 @@ describe('Pushes', () => {
     expect(opened).toEqual([]);
   });
 
+  it('opens streams to many peers no sooner than after fifty messages in ten seconds', async () => {
+    const many = Array.from({ length: 10 }, () => createIdentity().id);
+    const { pushes, opened, advance } = setup(many);
+    for (let n = 0; n < 49; n++) pushes.push(frame);
+    advance(10_000);
+    for (let n = 0; n < 49; n++) pushes.push(frame);
+    await settled();
+    expect(opened).toEqual([]);
+    pushes.push(frame);
+    await settled();
+    expect(opened).toHaveLength(10);
+    expect(pushes.push(frame).size).toBe(10);
+  });
+
   it('sends on a stream that the peer opened', () => {
     const { pushes, opened, received } = setup();
     const channel = new FakeChannel(a);
