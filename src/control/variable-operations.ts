@@ -56,8 +56,10 @@ export interface WriteAnswer extends Write {
   readonly adopted: boolean;
 }
 
-/** How long to wait for what the validators say of a variable that this node has just begun to look at. */
-const agreementWaitMs = 1_000;
+/** The ordered map in which agreed values are kept (PROTOCOL.md). */
+const agreementsMap = 'quorate/variables';
+/** For the validators' answer, and then for that of this node's own watch; milliseconds. */
+const agreementWaitMs = 2_000;
 const lookAgainMs = 20;
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -103,13 +105,17 @@ function rowOf(terms: Terms, variable: Observed | undefined): VariableRow {
   };
 }
 
-/** Looks at a variable, at what was agreed on too, and then no more. */
+/** Looks at a variable, at what was agreed on too, and then no more. Throws what keeps the validators from answering: the value is not known then. */
 async function look<T>(mesh: Mesh, terms: Terms, signal: AbortSignal, show: (variable: Observed) => T): Promise<T> {
   using variable = mesh.variables.observe(terms.name);
-  const mayBeAgreed = terms.here === undefined && (terms.sync === 'strong' || terms.isAgreed);
-  const until = performance.now() + agreementWaitMs;
-  while (mayBeAgreed && variable.agreed === undefined && !signal.aborted && performance.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+  if (terms.here === undefined && (terms.sync === 'strong' || terms.isAgreed)) {
+    const map = mesh.coordination.map(agreementsMap);
+    const found = await map.get(terms.name, { signal, timeoutMs: agreementWaitMs });
+    const until = performance.now() + agreementWaitMs;
+    // What is void is never shown, so there is an end to waiting for it.
+    while (found !== undefined && variable.agreed === undefined && !signal.aborted && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+    }
   }
   return show(variable);
 }
@@ -126,7 +132,7 @@ async function list(mesh: Mesh, args: Fields, { signal }: OperationContext): Pro
     try {
       return await look(mesh, terms, signal, (variable) => rowOf(terms, variable));
     } catch (error) {
-      // Announced by somebody whose terms do not hold together, or gone since: one bad row must not hide the others.
+      // Its terms do not hold together, it has gone since, or the validators do not answer: one bad row must not hide the others.
       if (!(error instanceof QuorateError)) throw error;
       return rowOf({ ...terms, obstacle: error.message }, undefined);
     }
