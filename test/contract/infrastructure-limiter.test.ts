@@ -2,6 +2,7 @@ import { describe, test } from 'vitest';
 import { type LimitedNode, limiterConformance } from '../../src/conformance/infrastructure-limiter.ts';
 import { createMesh, type Mesh } from '../../src/mesh.ts';
 import { quiet } from '../mesh/mesh-nodes.ts';
+import { declare, stopAll, validatorWithClients } from './meshes.ts';
 
 const limitedNode = (mesh: Mesh): LimitedNode => ({
   infrastructure: mesh.infrastructure,
@@ -19,20 +20,13 @@ describe('in one process', () => {
   });
 });
 
-describe('on three nodes', () => {
+describe('on three nodes, one of them a validator', () => {
   limiterConformance({
-    test: (name, body) => test(name, body, 120_000),
+    test: declare,
     create: async () => {
-      const common = { mode: 'cluster', name: 'limits', logger: quiet } as const;
-      const first = await createMesh(common);
-      const bootstrap = first.status().addresses;
-      const others = await Promise.all([1, 2].map(() => createMesh({ ...common, bootstrap })));
-      const meshes = [first, ...others];
+      const meshes = await validatorWithClients(2);
       const [one, ...more] = meshes.map(limitedNode);
-      return {
-        nodes: [one as LimitedNode, ...more],
-        stop: async () => void (await Promise.all(meshes.map((mesh) => mesh.stop()))),
-      };
+      return { nodes: [one as LimitedNode, ...more], stop: () => stopAll(meshes) };
     },
   });
 });

@@ -32,6 +32,8 @@ interface Batch {
 
 /** After a failure the validators are asked again no sooner. */
 const pauseAfterFailureMs = 500;
+/** What validators need for an answer, about. */
+const shortestAnswerMs = 10;
 /** An answer later than this brings nothing that could still be used. */
 const answerWithinMs = 5_000;
 
@@ -91,11 +93,12 @@ export class QuotaLane implements Lane, TokenSource {
     return true;
   }
 
-  /** No more than a hope: nobody knows what the others ask for. */
+  /** No more than a hope: the validators may hold a full bucket, and nobody knows what the others ask for. */
   waitMs(tokens: number, ahead: number, now: number): number {
+    const { rate, terms } = this.#parts;
     const missing = tokens + ahead - this.atHand(now);
     if (missing <= 0) return 0;
-    return Math.max(this.#notBefore - now, (missing * 1_000) / this.#parts.rate);
+    return Math.max(shortestAnswerMs, this.#notBefore - now, ((missing - terms.capacity) * 1_000) / rate);
   }
 
   atHand(now: number): number {

@@ -255,6 +255,18 @@ describe('strict', () => {
     await limiter.acquire();
   });
 
+  test('what the validators hold is had at once, however slowly it comes', async () => {
+    const order = new SharedOrder([new QuotasReducer()]);
+    const { limiters } = local({ quotas: new MachineQuotas(order.node()) }, order.clock);
+    const limiter = limiters.rateLimiter(limit({ strict: true, requestsPerSecond: 0.01, burst: 10 }));
+    const waits = Array.from({ length: 9 }, () => limiter.acquire({ maxWaitMs: 100 }));
+    await order.clock.advance(100);
+    await Promise.all(waits);
+    const refused = expect(limiter.acquire({ maxWaitMs: 300 })).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+    await order.clock.advance(301);
+    await refused;
+  });
+
   test('a quota that was not used in time is lost, and an idle limit asks for none', async () => {
     const order = new SharedOrder([new QuotasReducer()]);
     const { limiters, clock } = local({ quotas: new MachineQuotas(order.node()) }, order.clock);
