@@ -197,11 +197,8 @@ export class AgentBreaker {
 
   #nodeProbeEnded(epoch: number, verdict: CallVerdict, now: number): void {
     if (epoch !== this.#epoch || !this.#node.isOpen) return;
-    if (verdict === 'success') {
-      this.#node.close();
-      this.#forgetCounts();
-      this.#nodeReason = 'a probe of this node succeeded';
-    } else if (verdict === 'failure') {
+    if (verdict === 'success') this.#closeNode('a probe of this node succeeded');
+    else if (verdict === 'failure') {
       this.#node.open(now);
       this.#nodeReason = 'the probe failed';
     } else this.#node.endProbe();
@@ -211,6 +208,12 @@ export class AgentBreaker {
   #scopeProbeEnded(probe: Probe, verdict: CallVerdict, wall: number): void {
     this.#scope.endProbe(probe, verdict, wall);
     this.#refresh();
+  }
+
+  #closeNode(reason: string): void {
+    this.#node.close();
+    this.#forgetCounts();
+    this.#nodeReason = reason;
   }
 
   #forgetCounts(): void {
@@ -227,6 +230,7 @@ export class AgentBreaker {
     const scope = this.#scope;
     const isShared = this.#host.options.scope !== 'node';
     this.#heedClosing();
+    if (this.#node.isForgotten(now)) this.#closeNode('nobody has called it for long');
     if (isShared) {
       scope.setVote(this.#vote(now));
       scope.update(wall);
@@ -297,9 +301,13 @@ export class AgentBreaker {
 
   #schedule(now: number, wall: number): void {
     const scopeAt = this.#scope.nextAt(wall);
-    const halfOpenAt = this.#node.recoversAt;
     const decayAt = this.#published === undefined ? undefined : this.#window.nextChangeAt(now);
-    const times = [scopeAt === undefined ? undefined : now + scopeAt - wall, halfOpenAt, decayAt, this.#publishDueAt];
+    const times = [
+      scopeAt === undefined ? undefined : now + scopeAt - wall,
+      this.#node.nextAt(now),
+      decayAt,
+      this.#publishDueAt,
+    ];
     const at = Math.min(...times.filter((time) => time !== undefined && time > now).map(Number));
     if (at === this.#timerAt) return;
     this.#timer?.cancel();

@@ -9,6 +9,7 @@ export type BreakerState = 'closed' | 'open' | 'halfOpen';
 /** How a call counts. `ignore`: not at all. */
 export type CallVerdict = 'success' | 'failure' | 'ignore';
 
+/** The same on all nodes that share a breaker: with other times they would probe at other times. */
 export interface BreakerOptions {
   /** The protected agent, or every agent that matches, each with a state of its own. */
   readonly agent: AgentId | Criteria;
@@ -16,17 +17,23 @@ export interface BreakerOptions {
   readonly method?: string | undefined;
   /** Distinguishes several breakers on one agent; the same on all nodes. Default: made of agent and method. */
   readonly id?: string | undefined;
-  /** Failures within `windowMs` that open it; in a wider scope the sum over its nodes, each counted up to its share (guarantees.md). Default 5. */
+  /**
+   * Failures within `windowMs` that open it: those of one node for that node; in a wider scope the sum over its nodes, each counted up to
+   * ceil(threshold / (liars + 1)), and of more than `membership.liars` nodes, for all. Default 5.
+   */
   readonly failureThreshold?: number | undefined;
   /** … when they are at least this share of the calls counted. Default 0.5. */
   readonly failureRatio?: number | undefined;
   /** Default 10,000. */
   readonly windowMs?: number | undefined;
-  /** How long it stays open before a probe. Doubled after each failed probe, up to `maxRecoveryTimeMs`. Default 30,000. */
+  /**
+   * How long it stays open before a probe. Doubled after each failed probe, up to `maxRecoveryTimeMs`. When then nobody calls for long (at
+   * least twice `maxRecoveryTimeMs`), it is as if it had never been open. Default 30,000.
+   */
   readonly recoveryTimeMs?: number | undefined;
   /** Default: eight times `recoveryTimeMs`. */
   readonly maxRecoveryTimeMs?: number | undefined;
-  /** Calls that took longer count as failures. Default: none does. */
+  /** Replies that took longer count as failures; for a stream, its whole time. Default: none does. */
   readonly slowCallMs?: number | undefined;
   /** Who shares it. Default `'cluster'`. */
   readonly scope?: 'node' | 'zone' | 'cluster' | undefined;
@@ -78,9 +85,12 @@ export interface CircuitBreaker extends Disposable {
   /** Of the agent named by `options.agent`; for criteria name the agent. `closed` for one never called. */
   state(agent?: AgentId): BreakerState;
   status(): BreakerStatus;
-  /** Closes it in the whole scope, as an operator may. */
+  /** Closes it in the whole scope, as an operator may: once in each recovery time and node. With criteria name the agent. */
   reset(agent?: AgentId): void;
-  /** Opens it in the whole scope until `reset`, or for `ms`. */
+  /**
+   * Opens it until `reset`, or for `ms`: on this node, and in the whole scope when this is the agent's own node (which may refuse every call anyway), or once more
+   * than `membership.liars` nodes have. With criteria name the agent.
+   */
   trip(options?: { readonly agent?: AgentId | undefined; readonly ms?: number | undefined }): void;
   onChange(listener: (change: BreakerChange) => void): () => void;
   /** Protects no calls any more, and shares nothing. */

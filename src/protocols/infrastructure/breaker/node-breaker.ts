@@ -14,6 +14,11 @@ export function recoveryMs(round: number, { recoveryTimeMs, maxRecoveryTimeMs }:
   return Math.min(recoveryTimeMs * 2 ** Math.min(round, 64), maxRecoveryTimeMs);
 }
 
+/** How long after the recovery time nobody may call, before it is as if it had never been open. */
+export function forgottenAfterMs(options: RecoveryOptions): number {
+  return 2 * Math.max(options.maxRecoveryTimeMs, longestProbeMs(options));
+}
+
 /** A probe that has not ended after so long is not waited for any more. */
 export function longestProbeMs({ recoveryTimeMs }: RecoveryOptions): number {
   return Math.max(recoveryTimeMs, 10_000);
@@ -67,8 +72,19 @@ export class NodeBreaker {
     return Math.max(0, this.#recoversAt - now, Math.min(this.#probeUntil - now, 500));
   }
 
-  /** When it becomes half-open. */
-  get recoversAt(): number | undefined {
-    return this.#recoversAt;
+  /** When time alone changes it: it becomes half-open, or, as nobody calls, is forgotten. */
+  nextAt(now: number): number | undefined {
+    if (this.#recoversAt === undefined) return undefined;
+    return now < this.#recoversAt ? this.#recoversAt : this.#forgottenAt;
+  }
+
+  /** Nobody has called for long. */
+  isForgotten(now: number): boolean {
+    return now >= this.#forgottenAt;
+  }
+
+  get #forgottenAt(): number {
+    const from = Math.max(this.#recoversAt ?? Number.POSITIVE_INFINITY, this.#probeUntil);
+    return from + forgottenAfterMs(this.#options);
   }
 }

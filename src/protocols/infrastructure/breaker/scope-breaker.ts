@@ -11,7 +11,7 @@
  * probe counts once per recovery time and node.
  */
 import type { NodeId } from '../../../node-id.ts';
-import { longestProbeMs, type RecoveryOptions, recoveryMs } from './node-breaker.ts';
+import { forgottenAfterMs, longestProbeMs, type RecoveryOptions, recoveryMs } from './node-breaker.ts';
 import { byHand, type Report, silentReport } from './report.ts';
 import { type Candidate, Rota, settleMs, slotMs } from './rota.ts';
 import { highestVouched, lowestVouched, type Tally, type TallyOptions, tally, type Vote } from './tally.ts';
@@ -121,6 +121,7 @@ export class ScopeBreaker {
     if (this.#open === undefined) this.#openIfTold(wall);
     else this.#followRounds(wall);
     this.#agreeOnStart();
+    if (wall >= this.#forgottenAt) this.#begin(this.#generation + 1, 'nobody has called it for long');
   }
 
   /** May this call pass, as the probe? A refused one shows that this node has calls. */
@@ -193,9 +194,16 @@ export class ScopeBreaker {
   /** When something changes by the passing of time alone. */
   nextAt(wall: number): number | undefined {
     const trips = [this.#tripped, ...[...this.#others.values()].map(({ tripped }) => tripped)];
-    const times = [this.#rota?.startsAt, this.#closed?.toldUntil, ...trips.map((trip) => trip?.until)];
-    const ahead = times.filter((time) => time !== undefined && time > wall) as number[];
-    return ahead.length === 0 ? undefined : Math.min(...ahead);
+    const times = [
+      this.#rota?.startsAt,
+      this.#forgottenAt,
+      this.#closed?.toldUntil,
+      ...trips.map((trip) => trip?.until),
+    ];
+    const next = Math.min(
+      ...times.map((time) => (time !== undefined && time > wall ? time : Number.POSITIVE_INFINITY)),
+    );
+    return Number.isFinite(next) ? next : undefined;
   }
 
   /** Milliseconds until a call here may pass, as far as that is known. */
@@ -206,6 +214,18 @@ export class ScopeBreaker {
     if (rota === undefined) return 0;
     if (wall < rota.startsAt) return rota.startsAt - wall;
     return rota.startOf(rota.slotAt(wall) + 1) - wall;
+  }
+
+  /**
+   * Whoever calls gets its turn to probe soon, so callers have gone when a round takes so much longer. A wish prolongs it, but not for ever, since it may be a lie.
+   */
+  get #forgottenAt(): number {
+    const rota = this.#rota;
+    if (rota === undefined) return Number.POSITIVE_INFINITY;
+    const afterMs = forgottenAfterMs(this.#options);
+    let from = rota.startsAt;
+    for (const { since } of this.#candidates()) from = Math.max(from, Math.min(since, rota.startsAt + afterMs));
+    return from + afterMs;
   }
 
   /** The end of a trip that counts here: of this node, of the agent's, or of more than `liars` others. */

@@ -332,6 +332,28 @@ describe('with other nodes', () => {
     expect(other.state()).toBe('open');
   });
 
+  test('one that nobody calls any more is forgotten, also what it has said', async () => {
+    const world = new World();
+    const nodes = [world.node(), world.node(), world.node()];
+    const options = { agent, failureThreshold: 4, recoveryTimeMs: 1_000, maxRecoveryTimeMs: 4_000 };
+    const breakers = nodes.map((node) => node.breakers.circuitBreaker(options));
+    // Two open it for all; then all wish to call once more, and have gone.
+    for (const { breakers: callers } of nodes.slice(0, 2)) fail(callers, 2);
+    await world.run(50);
+    for (const { breakers: callers } of nodes) expect(call(callers, undefined)).toBe(false);
+    await world.run(1_000);
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['halfOpen', 'halfOpen', 'halfOpen']);
+    await world.run(100_000);
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['closed', 'closed', 'closed']);
+    // The same for what is open at one node alone.
+    fail(nodes[0]?.breakers as Breakers, 4);
+    await world.run(1_000);
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['halfOpen', 'closed', 'closed']);
+    await world.run(100_000);
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['closed', 'closed', 'closed']);
+    expect(nodes.map(({ node }) => node.written.size)).toEqual([0, 0, 0]);
+  });
+
   test('a zone keeps to itself', async () => {
     const world = new World();
     const nodes = ['a', 'a', 'b', 'b'].map((zone) => world.node(zone));
