@@ -8,7 +8,12 @@ import { createMesh } from 'quorate';
 const seconds = 4;
 const [eager, ...bootstrap] = process.argv.slice(2);
 await using mesh = await createMesh({ mode: 'cluster', bootstrap });
-const limiter = mesh.infrastructure.rateLimiter({ id: 'model-requests', requestsPerSecond: 1_000, burst: 20, distribution: 'equal' });
+const limiter = mesh.infrastructure.rateLimiter({
+  id: 'model-requests',
+  requestsPerSecond: 1_000,
+  burst: 20,
+  distribution: 'equal',
+});
 
 /** Asks `perSecond` times a second, and says every quarter of one how often it was allowed. */
 async function ask(perSecond: number, until: number, say: (admitted: number) => void): Promise<void> {
@@ -35,7 +40,9 @@ if (eager !== undefined) {
   // The last asks for little; what it leaves is lent to the others.
   const demands = [600, 500, 400, 300, 30];
   const counts: number[][] = demands.map(() => []);
-  const children = demands.slice(1).map((demand) => fork(import.meta.filename, [String(demand), ...mesh.status().addresses]));
+  const children = demands
+    .slice(1)
+    .map((demand) => fork(import.meta.filename, [String(demand), ...mesh.status().addresses]));
   await Promise.all(children.map((child) => once(child, 'message')));
   while (mesh.membership.members().filter(({ state }) => state === 'alive').length < demands.length) await pause(10);
   const until = Date.now() + seconds * 1_000;

@@ -63,7 +63,9 @@ if (role === 'worker') {
   console.log(draw(points));
   const file = role ?? join(tmpdir(), 'quorate-tuning.svg');
   await writeFile(file, svg(points));
-  console.log(`\n${points.length} changes; from 1.8 to ${last.toFixed(3)}, the optimum is ${optimum}. Saved as ${file}`);
+  console.log(
+    `\n${points.length} changes; from 1.8 to ${last.toFixed(3)}, the optimum is ${optimum}. Saved as ${file}`,
+  );
   console.log(temperature.explain().summary);
   assert.ok(Math.abs(last - optimum) < 0.2, `converged to ${last}`);
   for (const worker of workers) worker.disconnect();
@@ -77,7 +79,8 @@ function draw(points: Points): string {
   const [width, height] = [72, 16];
   const end = points.at(-1)?.ms ?? 1;
   const rows = Array.from({ length: height }, () => Array.from({ length: width }, () => ' '));
-  const rowOf = (value: number): number => Math.min(height - 1, Math.max(0, Math.round((1 - value / 2) * (height - 1))));
+  const rowOf = (value: number): number =>
+    Math.min(height - 1, Math.max(0, Math.round((1 - value / 2) * (height - 1))));
   rows[rowOf(optimum)]?.fill('-');
   for (const { ms, value } of points) {
     const row = rows[rowOf(value)] as string[];
