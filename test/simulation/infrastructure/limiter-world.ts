@@ -1,7 +1,8 @@
 /** Nodes with one shared limit in virtual time, their requests, and what passed in the worst second. */
 import type { Timer } from '../../../src/clock.ts';
 import type { RateLimiter, RateLimiterOptions } from '../../../src/protocols/infrastructure/limiter/limiter.ts';
-import { Limiters, type LimitersTools } from '../../../src/protocols/infrastructure/limiter/limiters.ts';
+import { Limiters } from '../../../src/protocols/infrastructure/limiter/limiters.ts';
+import type { LimitersTools } from '../../../src/protocols/infrastructure/limiter/limiters-tools.ts';
 import { type SharedNode, SharedWorld, type SharedWorldOptions } from '../sharing/shared-world.ts';
 
 const rethrow = (error: unknown): never => {

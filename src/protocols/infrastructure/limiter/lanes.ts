@@ -10,7 +10,7 @@ import { slotMs } from './demand-meter.ts';
 import type { Lane } from './lane.ts';
 import { type LimitEntry, limitKey } from './limit-entries.ts';
 import type { LimiterTerms } from './limiter-options.ts';
-import type { LimitersTools } from './limiters.ts';
+import type { LimitersTools } from './limiters-tools.ts';
 import { QuotaLane } from './quota-lane.ts';
 import { quotaTerms } from './quota-terms.ts';
 import { SharedLane, type ShareOfLane } from './shared-lane.ts';

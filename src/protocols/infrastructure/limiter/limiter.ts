@@ -8,7 +8,7 @@ export interface RateLimiterOptions {
   readonly id: string;
   /** Of the whole scope (and of each key). */
   readonly requestsPerSecond: number;
-  /** How many may come at once after a pause, over the whole scope. Default: a tenth of `requestsPerSecond`, at least 1. */
+  /** How many may come at once after a pause, over the whole scope. With `strict` at least a twentieth of `requestsPerSecond`. Default: a tenth of it, at least 1. */
   readonly burst?: number | undefined;
   /** Default `'cluster'`. */
   readonly scope?: 'node' | 'zone' | 'cluster' | undefined;
@@ -48,10 +48,10 @@ export interface RateLimiterStatus {
   readonly scope: 'node' | 'zone' | 'cluster';
   readonly strict: boolean;
   readonly requestsPerSecond: number;
-  /** What this node may admit per second now, and what it would need. */
+  /** What this node may admit per second now, without a key; with `strict` what it may admit at this moment. And what it is asked for per second. */
   readonly share: number;
   readonly demand: number;
-  /** As announced by the nodes that take part. */
+  /** As announced by the nodes that take part; none with `strict`. */
   readonly shares: Readonly<Record<NodeId, number>>;
   readonly admitted: number;
   readonly refused: number;
@@ -62,7 +62,8 @@ export interface RateLimiterStatus {
 export interface RateLimiter extends Disposable {
   readonly id: string;
   /**
-   * Takes tokens if there are enough now; local, synchronous, about a microsecond. With `strict` only from the quota at hand. Throws `INVALID_ARGUMENT` (more than `burst` at once can never pass).
+   * Takes tokens if there are enough now; local, synchronous, about a microsecond. With `strict` only from the quota at hand. Throws `INVALID_ARGUMENT` (more than `burst` at once can never pass; with `strict` more than what the validators hold,
+   * about half of it), `STOPPED`.
    *
    * @example
    * const decision = limiter.tryAcquire({ key: tenant });

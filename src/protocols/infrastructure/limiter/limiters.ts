@@ -1,21 +1,12 @@
 /** The rate limits of a node, and the place where protected calls pass them. */
 import { isDeepStrictEqual } from 'node:util';
 import { isQuorateError, QuorateError } from '../../../errors.ts';
-import type { NodeId } from '../../../node-id.ts';
-import type { Quotas } from '../../coordination/quotas/quotas.ts';
 import type { AttemptEnd, AttemptInfo } from '../../messaging/call-policy.ts';
 import { rejected } from '../../messaging/outcome.ts';
-import type { InfrastructureTools } from '../tools.ts';
 import type { RateLimiter, RateLimiterOptions, RateLimiterStatus } from './limiter.ts';
 import { type AgentMatch, limiterTerms, matchOf } from './limiter-options.ts';
+import type { LimitersTools } from './limiters-tools.ts';
 import { MeshLimiter } from './mesh-limiter.ts';
-
-export interface LimitersTools extends InfrastructureTools {
-  /** For `strict`; undefined where the mesh has no coordination. */
-  readonly quotas: Quotas | undefined;
-  /** A resource as the member announces it, for `weightedByCapacity`. */
-  readonly capacityOf: (node: NodeId, name: string) => number | undefined;
-}
 
 /** Limiters of one node; each shared one is an entry of its own. */
 const maxLimiters = 1_000;

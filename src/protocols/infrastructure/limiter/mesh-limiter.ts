@@ -3,7 +3,7 @@ import { QuorateError } from '../../../errors.ts';
 import { Lanes } from './lanes.ts';
 import type { RateDecision, RateLimiter, RateLimiterStatus } from './limiter.ts';
 import type { LimiterTerms } from './limiter-options.ts';
-import type { LimitersTools } from './limiters.ts';
+import type { LimitersTools } from './limiters-tools.ts';
 import { quotaTerms } from './quota-terms.ts';
 
 const defaultMaxWaitMs = 5_000;

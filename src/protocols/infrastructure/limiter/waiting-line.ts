@@ -142,11 +142,11 @@ export class WaitingLine {
 }
 
 /** What is said when nobody can tell. */
-export const unknownRetryMs = 100;
+const unknownRetryMs = 100;
 
 export const finiteMs = (waitMs: number): number => (waitMs === Infinity ? unknownRetryMs : Math.ceil(waitMs));
 
-export function rateLimited(id: string, waitMs: number, why: string): QuorateError {
+function rateLimited(id: string, waitMs: number, why: string): QuorateError {
   const retryAfterMs = finiteMs(waitMs);
   return new QuorateError(
     'RATE_LIMITED',
