@@ -98,6 +98,45 @@ describe('a node', () => {
     expect(found).toMatchObject({ level, advice: expect.any(String) });
   });
 
+  const tuned = (part: Record<string, unknown>): Partial<MeshStatus> =>
+    ({ infrastructure: { breakers: [], limiters: [], monitors: [], ...part } }) as unknown as Partial<MeshStatus>;
+  const limit = { id: 'l', refused: 3, admitted: 7, share: 5, requestsPerSecond: 10 };
+  const monitor = { id: 'm', metric: 'cpu', aggregation: 'p95', value: 0.9, samples: 4, nodes: ['a'] };
+  const open = { agent: 'a', state: 'open', reason: 'five failures', retryAfterMs: 2_000 };
+
+  it.each<[string, string, string, Partial<MeshStatus>]>([
+    ['variables', 'fail', 'counts nowhere', { variables: [{ name: 'x', conflict: 'Defined differently.' } as never] }],
+    ['breakers', 'warn', 'five failures', tuned({ breakers: [{ id: 'b', agents: [open] }] })],
+    ['limits', 'warn', 'refused 3 of 10', tuned({ limiters: [{ ...limit, demand: 9 }] })],
+    ['limits', 'warn', 'refused 3 of 10', tuned({ limiters: [{ ...limit, demand: 1 }] })],
+    ['monitors', 'warn', 'p95 of cpu is 0.9', tuned({ monitors: [{ ...monitor, level: 'warning' }] })],
+    ['monitors', 'fail', 'p95 of cpu is 0.9', tuned({ monitors: [{ ...monitor, level: 'critical' }] })],
+  ])('%s: %s (%s)', async (name, level, said, changes) => {
+    const found = (await check(changes)).filter((one) => one.check === name);
+    expect(found).toMatchObject([{ level, found: expect.stringContaining(said), advice: expect.any(String) }]);
+  });
+
+  it('with variables, breakers, limits and monitors that are well says so, and nothing of what it has not', async () => {
+    mesh.variables.boolean('x');
+    const well = tuned({
+      breakers: [{ id: 'b', agents: [{ ...open, state: 'closed' }] }],
+      limiters: [{ ...limit, refused: 0, demand: 1 }],
+      monitors: [{ ...monitor, level: 'ok' }],
+    });
+    const checks = await check(well);
+    expect(levels(checks)).toMatchObject({ variables: 'ok', breakers: 'ok', limits: 'ok', monitors: 'ok' });
+    mesh.variables.get('x')?.[Symbol.dispose]();
+    const none = (await check({})).map((one) => one.check);
+    for (const name of ['variables', 'breakers', 'limits', 'monitors']) expect(none).not.toContain(name);
+  });
+
+  it('with more findings than anybody reads tells ten, and how many more', async () => {
+    const agents = Array.from({ length: 30 }, (_, index) => ({ ...open, agent: `a${index}` }));
+    const found = (await check(tuned({ breakers: [{ id: 'b', agents }] }))).filter((one) => one.check === 'breakers');
+    expect(found).toHaveLength(11);
+    expect(found.at(-1)?.found).toBe('20 more like these');
+  });
+
   it('tells why it could not join by an address', async () => {
     const refused = new QuorateError('WRONG_MESH', 'That node belongs to mesh lab.');
     const [found] = (await check({}, ['/ip4/127.0.0.1/tcp/1'], refused)).filter((one) => one.check === 'bootstrap');

@@ -25,10 +25,10 @@ const maxNamed = 4;
 export function registerInfrastructure(program: Command, context: CommandContext): void {
   registerBreakers(program, context);
   askingNode(program.command('limits'))
-    .description('rate limits of the node: its share, those of the others, what was refused')
+    .description('rate limits: share, demand, refused')
     .action(listing(context, 'limits', 'limiters', describeLimits));
   askingNode(program.command('monitors'))
-    .description('monitors of the node: value and level over all nodes that measure')
+    .description('monitors: value and level in the mesh')
     .action(listing(context, 'monitors', 'monitors', describeMonitors));
 }
 
@@ -54,7 +54,7 @@ function listing<Status>(
 }
 
 function registerBreakers(program: Command, context: CommandContext): void {
-  const breakers = program.command('breakers').description('circuit breakers of the node, in all their agents');
+  const breakers = program.command('breakers').description('circuit breakers of the node; reset, trip');
   askingNode(breakers.command('list', { isDefault: true }))
     .description('each agent: state, failures over the scope and who reported them')
     .action(listing(context, 'breakers', 'breakers', describeBreakers));
@@ -91,12 +91,10 @@ export function describeBreakers(breakers: readonly BreakerStatus[]): string {
       state,
       `${counted.failures} of ${counted.failures + counted.successes}`,
       retryAfterMs === undefined ? '' : seconds(retryAfterMs),
-      [named(counted.reporters), state === 'closed' ? '' : printable(reason ?? '')]
-        .filter((text) => text !== '')
-        .join(': '),
+      why(reason, counted.reporters),
     ]);
   });
-  const headings = ['BREAKER', 'SCOPE', 'AGENT', 'STATE', 'FAILED', 'RETRY IN', 'REPORTED BY'];
+  const headings = ['BREAKER', 'SCOPE', 'AGENT', 'STATE', 'FAILED', 'RETRY IN', 'WHY'];
   return table(headings, rows, (text, column) => {
     if (column === 0) return pc.bold(text);
     if (column !== 3) return text;
@@ -150,6 +148,11 @@ export function describeMonitors(monitors: readonly MonitorStatus[]): string {
     const level = text.trim();
     return level === 'critical' ? pc.red(text) : level === 'warning' ? pc.yellow(text) : pc.green(text);
   });
+}
+
+function why(reason: string | undefined, reporters: readonly string[]): string {
+  if (reason !== undefined && reason !== '') return printable(reason);
+  return reporters.length === 0 ? '' : `failures reported by ${named(reporters)}`;
 }
 
 function named(nodes: readonly string[]): string {

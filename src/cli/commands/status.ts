@@ -22,7 +22,7 @@ interface StatusOptions extends CommonOptions {
 
 export function registerStatus(program: Command, context: CommandContext): void {
   agreeing(program.command('status'), '1000')
-    .description('one screen: node, mesh, lag, what is tuned and protected, validators')
+    .description('one screen about the node and its mesh')
     .action(
       runAction(
         context,

@@ -32,7 +32,7 @@ const isJson = (...args: readonly unknown[]): boolean =>
   (args.find((arg) => typeof arg === 'object' && arg !== null) as CommonOptions | undefined)?.json === true;
 
 export function registerVariables(program: Command, context: CommandContext): void {
-  const variables = program.command('variables').description('what nodes tune together: list, explain, set, agree');
+  const variables = program.command('variables').description('what nodes tune together, and why');
   const asking = (options: CommonOptions, ask: Ask): Promise<number> =>
     withNode(context, options, (client) => ask(client, options));
   askingNode(variables.command('list', { isDefault: true }))

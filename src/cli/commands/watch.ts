@@ -25,7 +25,7 @@ export type WatchEvent =
 export function registerWatch(program: Command, context: CommandContext): void {
   askingNode(program.command('watch'))
     .argument('[terms...]', 'only agents that match, e.g. capabilities=summarise')
-    .description('print members and agents as they come, change and go, breakers, alerts and conflicts, until Ctrl-C')
+    .description('print changes of members and agents, breakers and alerts, until Ctrl-C')
     .option('--members', 'only members')
     .option('--agents', 'only agents')
     .option('--events', 'only breakers that open or close, alerts, and variables defined differently')
