@@ -18,7 +18,8 @@ export interface SharedAgreementOptions<T> {
   readonly definition: Definition<T>;
   readonly agreements: Agreements;
   readonly entries: SharedEntries;
-  readonly onAgreed: (agreed: AgreedValue<T> | undefined) => void;
+  /** `agreed` is another, or none any more. Not called after `stop`. */
+  readonly onAgreed: () => void;
 }
 
 export class SharedAgreement<T> {
@@ -87,7 +88,7 @@ export class SharedAgreement<T> {
     this.#agreed = isAgreed ? { value: read.value, version: agreed.version, at: agreed.at } : undefined;
     // Said by everybody who knows it, so that it is not lost with whoever proposed it.
     if (isAgreed && this.#options.definition.sync !== 'strong') this.#options.entries.set(this.#hintKey, true);
-    this.#options.onAgreed(this.#agreed);
+    this.#options.onAgreed();
   }
 
   #read({ definition: { version, digest }, value }: Agreed): Checked<T> {

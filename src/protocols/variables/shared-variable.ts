@@ -14,12 +14,12 @@ import type { Audience, Audiences, News } from './affected/audiences.ts';
 import type { Agreements } from './agreed/agreements.ts';
 import { ChangeCursor } from './change-cursor.ts';
 import { Contributions, type Reading } from './contributions.ts';
-import { type AgreedValue, type Decision, decide, explain } from './decision.ts';
+import { type Decision, decide, explain } from './decision.ts';
 import type { Definition } from './definition.ts';
-import { contributionKey, isPerformance, writeContribution } from './entries.ts';
+import { contributionKey, isPerformance } from './entries.ts';
 import { History } from './history.ts';
+import { OwnContribution } from './own-contribution.ts';
 import { OwnDefinition } from './own-definition.ts';
-import { OwnEntry } from './own-entry.ts';
 import { SharedAgreement } from './shared-agreement.ts';
 import type { Held } from './switching.ts';
 import type {
@@ -60,7 +60,7 @@ export class SharedVariable<T> implements Variable<T> {
   readonly #tools: SharedVariableTools;
   readonly #contributions: Contributions<T>;
   readonly #ownDefinition: OwnDefinition<T>;
-  readonly #entry: OwnEntry;
+  readonly #own: OwnContribution<T>;
   readonly #agreement: SharedAgreement<T> | undefined;
   readonly #audience: Audience | undefined;
   readonly #history: History<VariableChange<T>>;
@@ -68,19 +68,16 @@ export class SharedVariable<T> implements Variable<T> {
   readonly #unwatch: (() => void)[] = [];
   #value: T;
   #version = 0;
-  #own: Contribution<T> | undefined;
-  /** The choice shown and since when, and what of it stands in this node's entry. */
+  /** The choice shown, and since when. */
   #held: Held<T> | undefined;
-  #written: Held<T> | undefined;
   #reading: Reading<T> = { counted: [], ignored: [], held: [], cause: undefined, premature: undefined };
   #decision: Decision<T>;
   #timer: Timer | undefined;
-  #isWriting = false;
   #hasEnded = false;
 
   /** Throws `DEFINITION_CONFLICT`, and what `SharedEntries.set` and `Audiences.open` throw; then nothing was begun. */
   constructor(definition: Definition<T>, tools: SharedVariableTools) {
-    const { entries, hlc, clock, onError } = tools;
+    const { entries, hlc } = tools;
     this.definition = definition;
     this.name = definition.name;
     this.kind = definition.kind.name;
@@ -90,7 +87,7 @@ export class SharedVariable<T> implements Variable<T> {
     this.#history = new History(definition.historySize);
     const isInScope = (node: NodeId): boolean => this.#isInScope(node);
     this.#contributions = new Contributions({ self: entries.self, definition, hlc, isInScope });
-    this.#entry = new OwnEntry({ key: contributionKey(this.name), entries, clock, onError });
+    this.#own = new OwnContribution(definition, tools);
     this.#ownDefinition = new OwnDefinition(definition, {
       entries,
       hlc,
@@ -102,7 +99,7 @@ export class SharedVariable<T> implements Variable<T> {
     if (definition.scope !== 'node') {
       this.#unwatch.push(
         entries.onKey(contributionKey(this.name), () => {
-          if (!this.#isWriting) this.#decide();
+          if (!this.#own.isWriting) this.#decide();
         }),
       );
     }
@@ -161,7 +158,7 @@ export class SharedVariable<T> implements Variable<T> {
       throw this.#wrong('performance', 'has no meaning for a strong variable: its one value is not weighed');
     }
     const { entries, hlc } = this.#tools;
-    const own = this.#contributes ? this.#own : undefined;
+    const own = this.#contributes ? this.#own.current : undefined;
     this.#contribute(
       own === undefined
         ? { node: entries.self, value: this.#value, weight: this.#usualWeight(), performance, at: hlc.now() }
@@ -170,10 +167,8 @@ export class SharedVariable<T> implements Variable<T> {
   }
 
   withdraw(): void {
-    if (this.#own === undefined || this.#hasEnded) return;
-    this.#own = undefined;
-    this.#written = undefined;
-    this.#quietly(() => this.#entry.clear());
+    if (this.#own.current === undefined || this.#hasEnded) return;
+    this.#own.withdraw();
     this.#decide(this.#tools.entries.self);
   }
 
@@ -226,7 +221,7 @@ export class SharedVariable<T> implements Variable<T> {
     for (const unwatch of this.#unwatch) unwatch();
     this.#ownDefinition.stop();
     this.#timer?.cancel();
-    this.#entry.stop();
+    this.#own.stop();
     this.#agreement?.stop();
     this.#audience?.stop();
     for (const cursor of [...this.#cursors]) cursor.end();
@@ -264,7 +259,7 @@ export class SharedVariable<T> implements Variable<T> {
 
   /** Whether this node's own contribution counts. */
   get #contributes(): boolean {
-    return this.#own !== undefined && this.#own.at > this.#baseline;
+    return this.#own.current !== undefined && this.#own.current.at > this.#baseline;
   }
 
   /** Contributions up to this stamp count no more. */
@@ -273,43 +268,15 @@ export class SharedVariable<T> implements Variable<T> {
   }
 
   #contribute(own: Contribution<T>): void {
-    const former = this.#own;
-    this.#own = Object.freeze(own);
-    try {
-      this.#writeContribution();
-    } catch (error) {
-      this.#own = former;
-      throw error;
-    }
+    this.#own.set(own);
     this.#decide(own.node);
-  }
-
-  #writeContribution(): void {
-    if (this.definition.scope === 'node' || this.#own === undefined) return;
-    const { value, weight, performance, at } = this.#own;
-    const { version, digest } = this.definition;
-    const held =
-      this.#written === undefined ? undefined : { value: this.#written.value as Value, since: this.#written.since };
-    const entry = { value: value as Value, weight, performance, at, version, digest, held };
-    this.#quietly(() => this.#entry.write(writeContribution(entry)));
-  }
-
-  /** The listener on this node's own entry has nothing to do: what was written comes from here. */
-  #quietly(write: () => void): void {
-    this.#isWriting = true;
-    try {
-      write();
-    } finally {
-      this.#isWriting = false;
-    }
   }
 
   /** Reads what all say and works out the value anew. `cause`: who made the change, when that is known. */
   #decide(cause?: NodeId): void {
     const { entries, hlc, clock } = this.#tools;
     const said = this.definition.scope === 'node' ? nothing : entries.of(contributionKey(this.name));
-    const own = this.#own === undefined ? undefined : { contribution: this.#own, held: this.#written };
-    this.#reading = this.#contributions.read(said, own, this.#baseline);
+    this.#reading = this.#contributions.read(said, this.#own.said, this.#baseline);
     if (this.#ownDefinition.conflict !== undefined) return;
     this.#decision = decide(this.definition, this.#reading, {
       agreed: this.#agreement?.agreed,
@@ -322,16 +289,7 @@ export class SharedVariable<T> implements Variable<T> {
     this.#held = shown?.held;
     this.#plan();
     this.#show(value, cause ?? this.#reading.cause);
-    if (shown?.write === true) this.#writeHeld(shown.held);
-  }
-
-  #writeHeld(held: Held<T>): void {
-    this.#written = held;
-    try {
-      this.#writeContribution();
-    } catch (error) {
-      this.#tools.onError(error, `variable "${this.name}"`);
-    }
+    if (shown?.write === true) this.#own.hold(shown.held);
   }
 
   /** Sets the one timer: the end of a cooldown, or of a stamp's being too far ahead. */
@@ -390,11 +348,7 @@ export class SharedVariable<T> implements Variable<T> {
     const { agreements, entries } = this.#tools;
     const { definition } = this;
     if (agreements === undefined || definition.scope !== 'cluster') return undefined;
-    return new SharedAgreement({ definition, agreements, entries, onAgreed: (agreed) => this.#onAgreed(agreed) });
-  }
-
-  #onAgreed(_agreed: AgreedValue<T> | undefined): void {
-    if (!this.#hasEnded) this.#decide();
+    return new SharedAgreement({ definition, agreements, entries, onAgreed: () => this.#decide() });
   }
 
   async #agree(value: T, options: SetOptions | CoordinateOptions<T>): Promise<VariableWrite<T>> {
@@ -433,7 +387,7 @@ export class SharedVariable<T> implements Variable<T> {
   }
 
   #usualWeight(): number {
-    return this.#own?.weight ?? Math.min(1, this.definition.maxWeight);
+    return this.#own.current?.weight ?? Math.min(1, this.definition.maxWeight);
   }
 
   #refuseUnusable(): void {

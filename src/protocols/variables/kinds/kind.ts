@@ -1,5 +1,4 @@
 /** What values a variable can have: how this node's are taken, and which of others' are allowed. */
-import type { QuorateError } from '../../../errors.ts';
 import type { Value } from '../../../value.ts';
 import type { Variable } from '../variables.ts';
 
@@ -27,6 +26,3 @@ export interface Kind<T> {
   /** Equal for equal values only, as the key of a count. */
   keyOf(value: T): string | number | boolean;
 }
-
-/** Throws with all problems at once. */
-export type Refuse = (problems: Problems) => QuorateError;

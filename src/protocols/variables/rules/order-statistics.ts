@@ -9,7 +9,7 @@ import type { Contribution } from '../variables.ts';
 import { type Resolution, type Rule, sharesOf, sum, weightsOf } from './rule.ts';
 
 /** Cut from each end by `trimmedMean`, as a share of the weight. */
-export const trimmedShare = 0.25;
+const trimmedShare = 0.25;
 
 export const max: Rule<number> = { name: 'max', resolve: (contributions) => extreme(contributions, (a, b) => a > b) };
 
