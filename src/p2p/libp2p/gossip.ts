@@ -60,8 +60,6 @@ export interface GossipPort {
 interface GossipInternals {
   readonly streamsOutbound: ReadonlyMap<string, unknown>;
   sendRpc(peer: string, rpc: { readonly messages: readonly { readonly data?: Uint8Array }[] }): boolean;
-  /** Ids of messages that are dropped when they come (again). */
-  readonly seenCache: { put(id: string): void };
   /** A message arrived: dropped when it is known, judged by the topic's validator, forwarded. */
   handleReceivedMessage(from: PeerId, message: { topic: string; data: Uint8Array }): Promise<void>;
 }
@@ -143,11 +141,10 @@ export class Gossip {
     }
     if (this.#service === undefined) throw new QuorateError('STOPPED', 'This network is not running.');
     const reached = settings.pushes.push(data);
-    if (reached.size === this.#port.peers().length) {
-      // What comes back is dropped by its id. After the push has left: this is for later.
-      setImmediate(() => this.#internals?.seenCache.put(messageKey(messageId(data))));
-      return;
-    }
+    // The push leaves first. Gossipsub is told also when everybody was reached: it offers the message to who connects
+    // within the next seconds, and drops what comes back.
+    if (reached.size > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.#service === undefined) return;
     this.#reached.set(data, reached);
     try {
       await this.#service.publish(topic, data);
@@ -180,8 +177,7 @@ export class Gossip {
 
   #concludePushed(topic: string, data: Uint8Array, from: NodeId, verdict: Verdict): void {
     this.#blame(from, verdict);
-    // Nobody else is connected, so there is nobody to forward it to.
-    if (verdict !== 'accept' || this.#port.peers().length < 2) return;
+    if (verdict !== 'accept') return;
     const copy = new Uint8Array(data); // `data` may be a view into a large read buffer, and gossipsub keeps it a while.
     this.#accepted.add(copy);
     this.#internals
