@@ -2,7 +2,7 @@
  * A limit shared by ten nodes (real connections, in a few processes) that all want more than there is: what passes in the best and the worst second. And what one decision costs, beside
  * rate-limiter-flexible in memory.
  *
- * Requests come as a Poisson process at each node, 1.5 times its part of the limit in all. A second is any second: the admissions of all processes are merged by the machine's monotonic clock.
+ * Requests come as a Poisson process at each node, 1.5 times its part of the limit in all. The burst is a twentieth of the limit, so that a pause of a process, after which its bucket is full, stays within 5 %. A second is any second: the admissions of all processes are merged by the machine's monotonic clock.
  * `rebalanceMs`: one node begins to want four times as much while the others want half; until it passes nine tenths of what is then its share. `partitionOverPercent` comes from a
  * simulated cut (virtual time, 30 s, the demand moves on both sides), because a host firewall is not ours to change; the nodes run the same code.
  *
@@ -19,11 +19,12 @@ import { LimiterWorld } from '../test/simulation/infrastructure/limiter-world.ts
 import { benchArguments, nanosecondsPerCall, report } from './harness.ts';
 import type { FromHost, HostConfig, ToHost } from './limiter/host.ts';
 
-const { json, nodes, processes, seconds, target } = benchArguments({
+const { json, nodes, processes, seconds, target, burst } = benchArguments({
   nodes: 10,
   processes: 2,
   seconds: 10,
   target: 1_000,
+  burst: 50,
 });
 const id = 'bench';
 const overload = 1.5;
@@ -74,7 +75,7 @@ async function shared(): Promise<Shared> {
   try {
     for (let at = 0; at < processes; at++) {
       const own = Math.floor(nodes / processes) + (at < nodes % processes ? 1 : 0);
-      hosts.push(start({ bootstrap, nodes: own, total: nodes, id, requestsPerSecond: target, seed: at + 1 }));
+      hosts.push(start({ bootstrap, nodes: own, total: nodes, id, requestsPerSecond: target, burst, seed: at + 1 }));
     }
     await Promise.all(hosts.map((host) => once(host, 'message')));
     const each = (overload * target) / nodes;
@@ -160,7 +161,7 @@ function untilRate(times: readonly number[], since: number, rate: number): numbe
 async function partitionOver(): Promise<number> {
   let worst = 0;
   for (const seed of [1, 2, 3]) {
-    const world = new LimiterWorld({ id, requestsPerSecond: target }, { seed });
+    const world = new LimiterWorld({ id, requestsPerSecond: target, burst }, { seed });
     for (let node = 0; node < nodes; node++) world.join();
     for (const node of world.nodes) node.ask((overload * target) / nodes);
     await world.run(4_000);

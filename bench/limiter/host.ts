@@ -10,6 +10,7 @@ export interface HostConfig {
   readonly total: number;
   readonly id: string;
   readonly requestsPerSecond: number;
+  readonly burst: number;
   readonly seed: number;
 }
 
@@ -25,7 +26,9 @@ export type FromHost =
 const machineNow = (): number => Number(process.hrtime.bigint()) / 1e6;
 const send = (message: FromHost): void => void process.send?.(message);
 
-const { bootstrap, nodes, total, id, requestsPerSecond, seed } = JSON.parse(process.argv[2] ?? '{}') as HostConfig;
+const { bootstrap, nodes, total, id, requestsPerSecond, burst, seed } = JSON.parse(
+  process.argv[2] ?? '{}',
+) as HostConfig;
 const rng = seededRng(seed);
 const meshes: Mesh[] = [];
 for (let node = 0; node < nodes; node++) {
@@ -35,7 +38,7 @@ for (let node = 0; node < nodes; node++) {
 for (const mesh of meshes) {
   while (mesh.membership.members().filter(({ state }) => state === 'alive').length < total + 1) await pause(20);
 }
-const limiters = meshes.map((mesh) => mesh.infrastructure.rateLimiter({ id, requestsPerSecond }));
+const limiters = meshes.map((mesh) => mesh.infrastructure.rateLimiter({ id, requestsPerSecond, burst }));
 let times: number[][] = meshes.map(() => []);
 let rates: readonly number[] = [];
 const due = meshes.map(() => 0);
