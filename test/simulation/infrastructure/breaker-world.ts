@@ -48,14 +48,15 @@ export class BreakerWorld {
     return this.shared.time.now;
   }
 
-  join(zone = 'default'): Caller {
+  /** `skewMs`: how far its wall clock is ahead. */
+  join(zone = 'default', skewMs = 0): Caller {
     const node = this.shared.join(zone);
     const changes: Caller['changes'] = [];
     const breakers = new Breakers(
       {
         entries: node,
         zone,
-        clock: node.clock,
+        clock: { ...node.clock, wallNow: () => node.clock.wallNow() + skewMs },
         rng: node.rng,
         liars: this.liars,
         registry: {

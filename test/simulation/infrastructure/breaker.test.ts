@@ -66,6 +66,23 @@ describe('ten nodes that call one agent', () => {
     });
   });
 
+  test('clocks and delays that are off by a quarter of a second together still give one probe at a time', async () => {
+    await everySeed(async (seed) => {
+      const world = new BreakerWorld(
+        { seed, entryDelay: { minMs: 1, maxMs: 100 } },
+        { recoveryTimeMs: 2_000, windowMs: 5_000 },
+      );
+      for (let index = 0; index < 10; index++) world.join('default', (seed * 7 + index * 31) % 150);
+      world.fails = () => world.now < 12_000;
+      // Longer than a slot.
+      world.callMs = 700;
+      for (const caller of world.callers) world.callOften(caller, 50, 40_000);
+      await world.run(40_000);
+      expect(world.mostProbing).toBe(1);
+      expect(new Set(world.states())).toEqual(new Set(['closed']));
+    });
+  });
+
   test('a prober that dies is followed by another', async () => {
     await everySeed(async (seed) => {
       const world = tenCallers(seed);

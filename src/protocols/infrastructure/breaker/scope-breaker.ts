@@ -161,6 +161,7 @@ export class ScopeBreaker {
   close(wall: number): void {
     const generation = this.#generation;
     this.#closed = { generation, round: this.#open?.round ?? 0, slot: byHand, since: 0, toldUntil: wall + toldForMs };
+    this.#tripped = undefined;
     this.#begin(generation + 1, 'it was reset');
   }
 
@@ -277,6 +278,8 @@ export class ScopeBreaker {
       if (wall < (this.#heeded.get(node) ?? 0)) return;
       this.#heeded.set(node, wall + this.#options.recoveryTimeMs);
     }
+    // What was opened by hand is closed by hand.
+    if (closed.slot === byHand) this.#tripped = undefined;
     const how = closed.slot === byHand ? 'it was reset by' : 'a probe succeeded at';
     this.#begin(closed.generation + 1, `${how} node ${node}`);
   }
@@ -287,7 +290,6 @@ export class ScopeBreaker {
     this.#rota = undefined;
     this.#wants = undefined;
     this.#failed = undefined;
-    this.#tripped = undefined;
     this.#reason = reason;
     this.setVote(none);
     this.#void.clear();

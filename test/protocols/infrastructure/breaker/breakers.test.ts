@@ -324,6 +324,26 @@ describe('with other nodes', () => {
     expect([one.state(), other.state(), third.state()]).toEqual(['closed', 'closed', 'closed']);
   });
 
+  test('one that is open by hand at a node stays so there when a probe of others has closed it', async () => {
+    const world = new World();
+    const nodes = [world.node(), world.node(), world.node()];
+    const options = { agent, failureThreshold: 4, recoveryTimeMs: 1_000 };
+    const breakers = nodes.map((node) => node.breakers.circuitBreaker(options));
+    const callers = nodes.slice(1);
+    breakers[0]?.trip();
+    for (const { breakers: caller } of callers) fail(caller, 2);
+    await world.run(50);
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['open', 'open', 'open']);
+    for (let turn = 0; turn < 100; turn++) {
+      for (const { breakers: caller } of callers) call(caller, undefined);
+      await world.run(50);
+    }
+    expect(breakers.map((breaker) => breaker.state())).toEqual(['open', 'closed', 'closed']);
+    breakers[2]?.reset();
+    await world.run(50);
+    expect(breakers[0]?.state()).toBe('closed');
+  });
+
   test('in a mesh that trusts all its nodes one that trips it does so for all', async () => {
     const world = new World();
     const [one, other] = both(world, {}, 0);
