@@ -61,6 +61,8 @@ const agreementsMap = 'quorate/variables';
 /** For the validators' answer, and then for that of this node's own watch; milliseconds. */
 const agreementWaitMs = 2_000;
 const lookAgainMs = 20;
+/** Variables whose agreed values are asked for at a time: anybody can announce many. */
+const atOnce = 100;
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const nameArgs = v.strictObject({ name: text });
@@ -127,17 +129,24 @@ async function list(mesh: Mesh, args: Fields, { signal }: OperationContext): Pro
   const alone = mesh.variables
     .status()
     .flatMap(({ name }) => (names.has(name) ? [] : (ofThisNodeAlone(mesh, name) ?? [])));
-  const rows = [...announced, ...alone].map(async (terms) => {
-    if (terms.here === undefined && terms.obstacle !== undefined) return rowOf(terms, undefined);
-    try {
-      return await look(mesh, terms, signal, (variable) => rowOf(terms, variable));
-    } catch (error) {
-      // Its terms do not hold together, it has gone since, or the validators do not answer: one bad row must not hide the others.
-      if (!(error instanceof QuorateError)) throw error;
-      return rowOf({ ...terms, obstacle: error.message }, undefined);
-    }
-  });
-  return { self: mesh.id, variables: await Promise.all(rows) } as unknown as Value;
+  const all = [...announced, ...alone];
+  const rows: VariableRow[] = [];
+  for (let at = 0; at < all.length && !signal.aborted; at += atOnce) {
+    const some = all.slice(at, at + atOnce).map((terms) => shownRow(mesh, terms, signal));
+    rows.push(...(await Promise.all(some)));
+  }
+  return { self: mesh.id, variables: rows } as unknown as Value;
+}
+
+/** One bad row must not hide the others: its terms may not hold together, it may have gone since, the validators may not answer. */
+async function shownRow(mesh: Mesh, terms: Terms, signal: AbortSignal): Promise<VariableRow> {
+  if (terms.here === undefined && terms.obstacle !== undefined) return rowOf(terms, undefined);
+  try {
+    return await look(mesh, terms, signal, (variable) => rowOf(terms, variable));
+  } catch (error) {
+    if (!(error instanceof QuorateError)) throw error;
+    return rowOf({ ...terms, obstacle: error.message }, undefined);
+  }
 }
 
 async function get(mesh: Mesh, args: Fields, { signal }: OperationContext): Promise<Value> {

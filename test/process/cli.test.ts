@@ -1,5 +1,5 @@
 /** Two nodes in processes of their own, met and asked through the command line as a person would. */
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,13 @@ beforeAll(async () => {
   ready = (await first.json({ event: 'ready' })) as unknown as typeof ready;
   // What the first one printed is taken at its word; only the way to start it and what to print are added.
   const words = ready.join.replace('npm run -s quorate -- ', '').split(' ');
-  second = new QuorateProcess([...words, '--zone', 'west', '--echo', '--json'], join(folder, 'run-2'));
+  const tuner = join(folder, 'tuner.mjs');
+  writeFileSync(
+    tuner,
+    "export default (mesh) => void mesh.variables.float('temperature', { min: 0, max: 2, default: 0.7, unit: '°C' });",
+  );
+  const tuning = ['--echo', '--load', tuner, '--json'];
+  second = new QuorateProcess([...words, '--zone', 'west', ...tuning], join(folder, 'run-2'));
   await second.json({ event: 'ready' });
   await first.json({ event: 'agent-up' });
 });
@@ -71,6 +77,17 @@ describe('a node in the foreground', () => {
     expect(await quorate(runtime, 'call', 'nobody', '1')).toMatchObject({
       code: expect.toSatisfy((code) => code !== 0),
     });
+  });
+
+  it('shows and tunes a variable that only the other process has defined', async () => {
+    await expect.poll(async () => (await quorate(runtime, 'variables')).out, { timeout: 20_000 }).toContain('0.7 °C');
+    expect(await quorate(runtime, 'variables', 'set', 'temperature', '3')).toMatchObject({ code: exitCodes.failure });
+    expect(await quorate(runtime, 'variables', 'set', 'temperature', '1.5')).toMatchObject({ code: exitCodes.ok });
+    const there = async (): Promise<string> =>
+      (await quorate(join(folder, 'run-2'), 'variables', 'get', 'temperature')).out;
+    await expect.poll(there, { timeout: 20_000 }).toBe('1.5\n');
+    expect(await quorate(runtime, 'variables', 'withdraw', 'temperature')).toMatchObject({ code: exitCodes.ok });
+    await expect.poll(there, { timeout: 20_000 }).toBe('0.7\n');
   });
 
   it('survives garbage on its control socket', async () => {

@@ -79,7 +79,7 @@ function registerBreakers(program: Command, context: CommandContext): void {
     .action(runAction(context, json, (id, options) => act('breakers.trip', id, options)));
 }
 
-export function describeBreakers(breakers: readonly BreakerStatus[]): string {
+function describeBreakers(breakers: readonly BreakerStatus[]): string {
   if (breakers.length === 0) return `${pc.dim('This node has made no breakers.')}\n`;
   const rows = breakers.flatMap(({ id, scope, agents }) => {
     const name = printable(id);
@@ -103,7 +103,7 @@ export function describeBreakers(breakers: readonly BreakerStatus[]): string {
   });
 }
 
-export function describeLimits(limits: readonly RateLimiterStatus[], self: string): string {
+function describeLimits(limits: readonly RateLimiterStatus[], self: string): string {
   if (limits.length === 0) return `${pc.dim('This node has made no rate limits.')}\n`;
   const rows = limits.map((limit) => {
     const { id, scope, strict, requestsPerSecond, share, demand, shares, admitted, refused, waiting } = limit;
@@ -129,7 +129,7 @@ export function describeLimits(limits: readonly RateLimiterStatus[], self: strin
   });
 }
 
-export function describeMonitors(monitors: readonly MonitorStatus[]): string {
+function describeMonitors(monitors: readonly MonitorStatus[]): string {
   if (monitors.length === 0) return `${pc.dim('This node has made no monitors.')}\n`;
   const rows = monitors.map(({ id, metric, aggregation, scope, value, level, samples, nodes }) => [
     printable(id),

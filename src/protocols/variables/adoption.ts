@@ -137,7 +137,7 @@ export class Adoption {
 }
 
 /** Why this node cannot make a variable of it; undefined when it may. */
-export function obstacleTo({ kind, rule, zone, terms }: Announcement): string | undefined {
+function obstacleTo({ kind, rule, zone, terms }: Announcement): string | undefined {
   if (zone !== undefined) return `it is one of zone '${zone}'`;
   if (kind === 'composite') return 'the schema of a composite is code, so define it in a program on this node';
   if (!builtInRules.includes(rule)) {
