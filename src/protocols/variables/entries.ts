@@ -39,7 +39,12 @@ export function readDefinition(entry: Value): Checked<DefinitionEntry> {
   if (!isRecord(entry)) return malformed;
   const { n: version, s: facts, t: at } = entry;
   if (!isVersion(version) || !isStamp(at) || !isRecord(facts)) return malformed;
-  return { ok: true, value: { version, facts, at, digest: digestOf(facts) } };
+  try {
+    return { ok: true, value: { version, facts, at, digest: digestOf(facts) } };
+  } catch {
+    // What was decoded but cannot be encoded has no digest, and so is no definition that anybody could share.
+    return malformed;
+  }
 }
 
 export function writeContribution(contribution: ContributionEntry): Value {

@@ -19,7 +19,7 @@ export type VariableScope = 'node' | 'zone' | 'cluster';
 
 /**
  * What becomes of a number out of range, or off the grid of `step`. `clamp`: the nearest allowed one. `reject`: `OUT_OF_RANGE`. `wrap`: counted on from
- * the other end, as for an angle. It concerns what this node sets; contributions of others out of range never count.
+ * the other end; of a `float` both ends are the same point, as of an angle, of an `integer` the last is followed by the first, as of an hour. It concerns what this node sets; contributions of others out of range never count.
  */
 export type RangePolicy = 'clamp' | 'reject' | 'wrap';
 
@@ -51,7 +51,8 @@ export type BuiltInRule =
   | 'trimmedMean'
   | 'majority';
 
-/** A rule of the application: pure, and the same on every node; `name` is compared instead of the code. Its result must be in range. */
+/** A rule of the application: pure, and the same on every node; `name` is compared instead of the code. What it throws or gives that is not allowed is reported, and
+ * replaced by the latest contribution; a number is brought to the nearest allowed one. */
 export interface CustomRule<T> {
   readonly name: string;
   /** `contributions` is not empty, and ordered by node id. */
@@ -126,13 +127,16 @@ export interface ChoiceOptions<T extends string> extends VariableOptions<T> {
 
 export interface CompositeOptions<S extends StandardSchemaV1>
   extends Omit<VariableOptions<StandardSchemaV1.InferOutput<S>>, 'resolve'> {
-  /** Any Standard Schema whose check is synchronous. Contributions that do not pass it never count. */
+  /**
+   * Any Standard Schema whose check is synchronous and leaves what it has returned itself as it is. Contributions that do not pass it never count. At most
+   * 16 KiB encoded (`PAYLOAD_TOO_LARGE`). Not compared between nodes.
+   */
   readonly schema: S;
   /** Conditions across fields, by name; each must hold. Pure. */
   readonly constraints?: { readonly [name: string]: (value: StandardSchemaV1.InferOutput<S>) => boolean } | undefined;
   /**
    * A rule for the whole (default `lastWriter`), or one for each top-level field, resolved separately; a result that breaks the schema or a
-   * constraint is replaced by the contribution nearest to the latest that holds.
+   * constraint is replaced by the latest contribution.
    */
   readonly resolve?:
     | Extract<BuiltInRule, 'lastWriter' | 'majority'>

@@ -1,5 +1,6 @@
 /** Variables of several nodes, over simulated entries. */
 import fc from 'fast-check';
+import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { encodeValue } from '../../../src/codec.ts';
 import type { NodeId } from '../../../src/node-id.ts';
@@ -178,6 +179,57 @@ describe('entries of a liar', () => {
     expect(variable.value).not.toBe('c');
     say('a', 'none of them');
     expect(['a', 'b']).toContain(variable.value);
+  });
+});
+
+describe('composites', () => {
+  const schema = v.object({ temperature: v.number(), model: v.string() });
+  const options = {
+    schema,
+    default: { temperature: 0.7, model: 'small' },
+    constraints: {
+      'large is cool': ({ temperature, model }: { temperature: number; model: string }) =>
+        model !== 'large' || temperature <= 1,
+    },
+    resolve: { fields: { temperature: 'median', model: 'majority' } },
+  } as const;
+
+  it('are resolved by field, and what one node allows another checks again', async () => {
+    const fleet = new Fleet({ seed: 12 });
+    const nodes = [fleet.join(), fleet.join(), fleet.join()];
+    const variables = nodes.map(({ variables: of }) => of.composite('sampling', options));
+    await variables[0]?.set({ temperature: 0.2, model: 'large' });
+    await variables[1]?.set({ temperature: 0.4, model: 'small' });
+    await variables[2]?.set({ temperature: 1.9, model: 'small' });
+    await fleet.run(100);
+    for (const variable of variables) expect(variable.value).toEqual({ temperature: 0.4, model: 'small' });
+    await expect(variables[0]?.set({ temperature: 1.5, model: 'large' })).rejects.toMatchObject({
+      code: 'OUT_OF_RANGE',
+    });
+    const own = nodes[0]?.shared.own('c/sampling') as Record<string, Value>;
+    nodes[1]?.shared.take(liar, [['c/sampling', { ...own, v: { temperature: 1.5, model: 'large' } }]]);
+    expect(variables[1]?.explain().ignored).toEqual([
+      { node: liar, reason: 'constraint "large is cool" does not hold' },
+    ]);
+  });
+
+  it('show the latest contribution where a mixture would not be allowed', async () => {
+    const fleet = new Fleet({ seed: 13 });
+    const variables = [fleet.join(), fleet.join(), fleet.join()].map(({ variables: of }) =>
+      of.composite('sampling', options),
+    );
+    await variables[0]?.set({ temperature: 1.5, model: 'small' });
+    await variables[1]?.set({ temperature: 0.1, model: 'large' });
+    await fleet.run(10);
+    await variables[2]?.set({ temperature: 0.9, model: 'large' });
+    await fleet.run(100);
+    // By field 0.9 and large, which may be.
+    for (const variable of variables) expect(variable.value).toEqual({ temperature: 0.9, model: 'large' });
+    await variables[1]?.set({ temperature: 1.8, model: 'small' });
+    variables[0]?.withdraw();
+    await fleet.run(100);
+    // Between 0.9 and 1.8, with a tie of models: 1.35 and large may not be.
+    for (const variable of variables) expect(variable.value).toEqual({ temperature: 1.8, model: 'small' });
   });
 });
 

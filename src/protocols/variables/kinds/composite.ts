@@ -55,6 +55,7 @@ export class CompositeKind<S extends StandardSchemaV1> implements Kind<StandardS
   check(value: unknown): Checked<StandardSchemaV1.InferOutput<S>> {
     const validated = this.#validate(value);
     if (!validated.ok) return validated;
+    if (validated.value === undefined) return { ok: false, reason: 'undefined is no value that could be contributed' };
     try {
       if (Buffer.compare(encodeValue(validated.value), encodeValue(value)) !== 0) {
         return { ok: false, reason: 'the schema changes what it has returned itself' };
