@@ -51,8 +51,9 @@ export class DemandMeter {
 
   /** To be called about every `slotMs`. `backlog`: requests that wait, to be served within a second. Answers the demand. */
   look(now: number, backlog: number): number {
-    this.#advance(now);
-    if (this.#seen === 0) return this.#demand;
+    const passed = this.#advance(now);
+    // After a standstill it is not known when the requests came; what they are is seen a moment later.
+    if (this.#seen === 0 || passed > fastSlots) return this.#demand;
     const fast = this.#within(fastSlots);
     const slow = this.#within(slots);
     if (this.#differs(fast, backlog, 3)) {
@@ -80,10 +81,11 @@ export class DemandMeter {
     return { requests, ms: covered * slotMs };
   }
 
-  #advance(now: number): void {
+  /** Answers how many slots have passed. */
+  #advance(now: number): number {
     const slot = Math.floor(now / slotMs);
     const passed = slot - this.#slot;
-    if (passed <= 0) return;
+    if (passed <= 0) return 0;
     for (let step = 0; step < Math.min(passed, slots); step++) this.#counts[modulo(slot - 1 - step)] = 0;
     // What came since the last look is spread evenly over the slots that have passed: a process that stood still has not seen a peak.
     const over = Math.min(passed, slots);
@@ -91,6 +93,7 @@ export class DemandMeter {
     this.#current = 0;
     this.#slot = slot;
     this.#seen = Math.min(slots, this.#seen + passed);
+    return passed;
   }
 }
 
