@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describeEvent } from '../../src/cli/commands/watch.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { runCli } from '../../src/cli/program.ts';
 import { describeExplanation, describeVariables } from '../../src/cli/variable-view.ts';
@@ -296,6 +297,31 @@ describe('quorate breakers, limits, monitors, status and doctor', () => {
       err: expect.stringContaining('llm.fail'),
     });
     expect(await run('breakers', 'trip', 'llm.fail', '--ms', 'long')).toMatchObject({ code: exitCodes.usage });
+  });
+
+  it('are described in a line each', () => {
+    const conflict = {
+      type: 'definitionConflict',
+      variable: 'x\u001b',
+      code: 'DEFINITION_CONFLICT',
+      message: 'max is 2.',
+    } as const;
+    expect(describeEvent(conflict)).toBe('variable x\\u{1b} in conflict: max is 2.');
+    const over = {
+      type: 'alert',
+      monitor: 'm',
+      incident: 'i',
+      level: 'ok',
+      previous: 'critical',
+      value: undefined,
+      threshold: undefined,
+      metric: 'cpu',
+      aggregation: 'p95',
+      scope: 'cluster',
+      raisedBy: mesh.id,
+      at: 0,
+    } as const;
+    expect(describeEvent(over)).toBe('alert  m is ok (was critical): no measurements');
   });
 
   it('are told of as things happen', async () => {

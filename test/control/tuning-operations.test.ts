@@ -89,6 +89,22 @@ describe('variables through the control socket', () => {
     expect(program.variables.get('model')?.contributions()).toEqual([]);
   });
 
+  it('are taken part in as they are defined by now', async () => {
+    const terms = { min: 0, max: 9, default: 1 };
+    const first = program.variables.integer('evolving', terms);
+    await poll(() => plain.variables.announced().some(({ name }) => name === 'evolving')).toBe(true);
+    expect(await ask('variables.set', { name: 'evolving', value: 9 })).toMatchObject({ adopted: true });
+    await poll(() => first.value).toBe(9);
+    first[Symbol.dispose]();
+    program.variables.integer('evolving', { ...terms, max: 99, version: 2 });
+    await poll(() => plain.variables.announced().find(({ name }) => name === 'evolving')?.definedVersion).toBe(2);
+    await ask('variables.set', { name: 'evolving', value: 50 });
+    await poll(() => ofProgram('evolving')).toBe(50);
+    await ask('variables.withdraw', { name: 'evolving' });
+    program.variables.get('evolving')?.[Symbol.dispose]();
+    await poll(() => plain.variables.announced().some(({ name }) => name === 'evolving')).toBe(false);
+  });
+
   it('refuse what cannot be, and leave nothing behind', async () => {
     await expect(ask('variables.set', { name: 'temperature', value: 3 })).rejects.toThrow(coded('OUT_OF_RANGE'));
     await expect(ask('variables.set', { name: 'temperature', value: 'warm' })).rejects.toThrow(
