@@ -59,6 +59,7 @@ if (agent !== undefined) {
   console.log('kill -9');
   inference.kill('SIGKILL');
   await askUntil(/^backup/);
+  while (mesh.registry.lookup('inference') !== undefined) await pause(5); // its id is free again
   console.log('restarted');
   inference = await host('inference');
   await askUntil(/^inference/);

@@ -181,6 +181,7 @@ export type {
 } from './protocols/registry/registry.ts';
 export type {
   AffectedAgents,
+  AnnouncedVariable,
   BuiltInRule,
   ChoiceOptions,
   CompositeOptions,
@@ -188,6 +189,7 @@ export type {
   CoordinateOptions,
   CustomRule,
   NumberOptions,
+  ObservedVariable,
   RangePolicy,
   SetOptions,
   Variable,
