@@ -94,6 +94,7 @@ test('an alert over all measurements is told once on every node, and its agent o
     const levels = alerts.map(({ level }) => level);
     expect(levels.filter((level) => level === 'critical')).toHaveLength(1);
   }
+  await pollUntil(() => monitors[0].status().samples === 100);
   expect(monitors[0].percentile(25)).toBeGreaterThan(20);
   expect(monitors[0].percentile(25)).toBeLessThan(30);
 });

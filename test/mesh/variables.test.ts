@@ -45,6 +45,9 @@ test('of two that define a name differently at once, the later is told, and coun
   const two = await node();
   const conflicts = [eventsOf(one, 'definitionConflict'), eventsOf(two, 'definitionConflict')];
   const first = one.variables.float('temperature', temperature);
+  // Of two in one millisecond the smaller node would be first.
+  const definedAt = Date.now();
+  await pollUntil(() => Date.now() > definedAt);
   const second = two.variables.float('temperature', { ...temperature, max: 1 });
   await second.set(0.1);
   // Two meshes of one name meet.

@@ -43,7 +43,11 @@ const alert = {
 
 describe('entries of monitors', () => {
   test('come back as they were written', () => {
-    const values = fc.array(fc.double({ noNaN: true, min: -1e12, max: 1e12 }), { minLength: 1, maxLength: 50 });
+    // No negative zero: it travels as zero.
+    const values = fc.array(
+      fc.double({ noNaN: true, min: -1e12, max: 1e12 }).map((value) => value + 0),
+      { minLength: 1, maxLength: 50 },
+    );
     fc.assert(
       fc.property(values, fc.nat(), (all, coveredMs) => {
         const sketch = sketchOf(all);
