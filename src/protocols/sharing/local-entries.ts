@@ -1,12 +1,11 @@
 /** Shared entries of a mesh of one process: its own, under the same bounds as in a cluster. */
 import { decodeValue, encodeValue } from '../../codec.ts';
-import { EntriesView } from '../../crdt/entries-view.ts';
 import { defaultFeedLimits } from '../../crdt/limits.ts';
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Value } from '../../value.ts';
-import { EntryListeners } from './entry-listeners.ts';
-import type { EntriesListener, SharedEntries, Standing } from './shared-entries.ts';
+import type { SharedEntries, Standing } from './shared-entries.ts';
+import { ViewedEntries } from './viewed-entries.ts';
 
 export interface LocalEntriesOptions {
   readonly self: NodeId;
@@ -14,17 +13,14 @@ export interface LocalEntriesOptions {
   readonly onError: (error: unknown, where: string) => void;
 }
 
-export class LocalEntries implements SharedEntries {
+export class LocalEntries extends ViewedEntries implements SharedEntries {
   readonly self: NodeId;
   readonly #zone: string;
-  readonly #listeners: EntryListeners;
-  readonly #view: EntriesView;
 
   constructor({ self, zone, onError }: LocalEntriesOptions) {
+    super(onError);
     this.self = self;
     this.#zone = zone;
-    this.#listeners = new EntryListeners(onError);
-    this.#view = new EntriesView((keys) => this.#listeners.tell(keys));
   }
 
   set(key: string, value: Value): void {
@@ -44,31 +40,15 @@ export class LocalEntries implements SharedEntries {
     if (!copy.ok) {
       throw new QuorateError('UNSUPPORTED_VALUE', `The value of "${key}" would not be readable elsewhere.`, { key });
     }
-    this.#view.apply([{ author: this.self, key, value: copy.value }]);
+    this.view.apply([{ author: this.self, key, value: copy.value }]);
   }
 
   delete(key: string): void {
-    this.#view.apply([{ author: this.self, key, value: undefined }]);
+    this.view.apply([{ author: this.self, key, value: undefined }]);
   }
 
   own(key: string): Value {
-    return this.#view.of(key).get(this.self);
-  }
-
-  of(key: string): ReadonlyMap<NodeId, Value> {
-    return this.#view.of(key);
-  }
-
-  keys(): Iterable<string> {
-    return this.#view.keys();
-  }
-
-  onKey(key: string, listener: EntriesListener): () => void {
-    return this.#listeners.onKey(key, listener);
-  }
-
-  onPrefix(prefix: string, listener: EntriesListener): () => void {
-    return this.#listeners.onPrefix(prefix, listener);
+    return this.view.of(key).get(this.self);
   }
 
   nodes(): readonly NodeId[] {

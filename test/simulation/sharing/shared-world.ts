@@ -3,11 +3,10 @@
  * and the others learn of it as late as failure detection would tell. For what is built on `SharedEntries`, without feeds and networks.
  */
 import { type Clock, type Rng, seededRng } from '../../../src/clock.ts';
-import { EntriesView } from '../../../src/crdt/entries-view.ts';
 import type { NodeId } from '../../../src/node-id.ts';
 import { SimulatedWorld, type SimulatedWorldOptions } from '../../../src/p2p/simulated/world.ts';
-import { EntryListeners } from '../../../src/protocols/sharing/entry-listeners.ts';
-import type { EntriesListener, SharedEntries, Standing } from '../../../src/protocols/sharing/shared-entries.ts';
+import type { SharedEntries, Standing } from '../../../src/protocols/sharing/shared-entries.ts';
+import { ViewedEntries } from '../../../src/protocols/sharing/viewed-entries.ts';
 import type { Value } from '../../../src/value.ts';
 
 export interface SharedWorldOptions extends SimulatedWorldOptions {
@@ -110,7 +109,7 @@ export class SharedWorld {
   }
 }
 
-export class SharedNode implements SharedEntries {
+export class SharedNode extends ViewedEntries implements SharedEntries {
   readonly self: NodeId;
   readonly zone: string;
   readonly clock: Clock;
@@ -120,14 +119,13 @@ export class SharedNode implements SharedEntries {
   sent = 0;
   readonly written = new Map<string, Value>();
   readonly #world: SharedWorld;
-  readonly #listeners = new EntryListeners(rethrow);
   readonly #nodeListeners = new Set<() => void>();
-  readonly #view = new EntriesView((keys) => this.#listeners.tell(keys));
   readonly #judged = new Map<NodeId, Standing>();
   /** When the last thing sent to each node arrives: a feed never overtakes itself. */
   readonly #arrivesAt = new Map<NodeId, number>();
 
   constructor(world: SharedWorld, self: NodeId, zone: string) {
+    super(rethrow);
     this.#world = world;
     this.self = self;
     this.zone = zone;
@@ -151,7 +149,7 @@ export class SharedNode implements SharedEntries {
 
   #tell(key: string, value: Value): void {
     this.sent += 1;
-    this.#view.apply([{ author: this.self, key, value }]);
+    this.view.apply([{ author: this.self, key, value }]);
     for (const other of this.#world.nodes) {
       if (other === this || !other.alive) continue;
       const arrival = this.#world.time.now + this.#world.delay();
@@ -165,20 +163,20 @@ export class SharedNode implements SharedEntries {
 
   /** Entries of another arrive. */
   take(author: NodeId, entries: Iterable<readonly [string, Value]>): void {
-    this.#view.apply([...entries].map(([key, value]) => ({ author, key, value })));
+    this.view.apply([...entries].map(([key, value]) => ({ author, key, value })));
   }
 
   /** Everything that another has written, and nothing that it has deleted meanwhile. */
   catchUp(other: SharedNode): void {
-    const deleted = [...this.#view.keys()].filter((key) => !other.written.has(key) && this.of(key).has(other.self));
+    const deleted = [...this.view.keys()].filter((key) => !other.written.has(key) && this.of(key).has(other.self));
     this.take(other.self, [...other.written, ...deleted.map((key) => [key, undefined] as const)]);
   }
 
   judge(node: NodeId, standing: Standing): void {
     if (!this.alive || this.standing(node) === standing) return;
     this.#judged.set(node, standing);
-    if (standing === 'live') this.#view.show(node);
-    else this.#view.hide(node);
+    if (standing === 'live') this.view.show(node);
+    else this.view.hide(node);
     this.nodesChanged();
   }
 
@@ -188,22 +186,6 @@ export class SharedNode implements SharedEntries {
 
   own(key: string): Value {
     return this.written.get(key);
-  }
-
-  of(key: string): ReadonlyMap<NodeId, Value> {
-    return this.#view.of(key);
-  }
-
-  keys(): Iterable<string> {
-    return this.#view.keys();
-  }
-
-  onKey(key: string, listener: EntriesListener): () => void {
-    return this.#listeners.onKey(key, listener);
-  }
-
-  onPrefix(prefix: string, listener: EntriesListener): () => void {
-    return this.#listeners.onPrefix(prefix, listener);
   }
 
   nodes(): readonly NodeId[] {
