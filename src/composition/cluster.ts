@@ -105,8 +105,8 @@ export async function assembleCluster<Custom>(assembly: Assembly<Custom>): Promi
     onListenerError: onError,
   });
   // Made before the network starts, so that they see every change from the first.
-  const counterEntries = new FeedEntries({ store: 'counters', feeds: store, membership, onError });
-  const variableEntries = new FeedEntries({ store: 'variables', feeds: store, membership, onError });
+  const counterEntries = new FeedEntries({ store: 'counters', feeds: store, membership, clock, onError });
+  const variableEntries = new FeedEntries({ store: 'variables', feeds: store, membership, clock, onError });
   const messaging: ClusterMessaging = new ClusterMessaging({
     self,
     registry: registry as unknown as ConstructorParameters<typeof ClusterMessaging>[0]['registry'],

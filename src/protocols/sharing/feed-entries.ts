@@ -1,46 +1,48 @@
 /**
  * Shared entries of a mesh: one store of the signed feeds, seen through `EntriesView`. An author's entries count while
- * membership holds it for alive or suspect; what it writes while it is not, is kept and counts when it is back.
+ * membership holds it for alive or suspect; what it writes while it is not, is kept and counts when it is back. An author that changes more than
+ * `EntryPace` allows is seen later, as it is then.
  */
-import { EntriesView } from '../../crdt/entries-view.ts';
+import type { Clock } from '../../clock.ts';
 import type { FeedChange, Feeds, StoreName } from '../../crdt/feeds.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Value } from '../../value.ts';
 import type { Member, Membership } from '../membership/membership.ts';
-import { EntryListeners } from './entry-listeners.ts';
-import type { EntriesListener, SharedEntries, Standing } from './shared-entries.ts';
+import { EntryPace } from './entry-pace.ts';
+import type { SharedEntries, Standing } from './shared-entries.ts';
+import { ViewedEntries } from './viewed-entries.ts';
 
 export interface FeedEntriesOptions {
   readonly store: Extract<StoreName, 'variables' | 'counters'>;
   readonly feeds: Feeds;
   readonly membership: Membership;
+  readonly clock: Clock;
   readonly onError: (error: unknown, where: string) => void;
 }
 
 const isVisible = (member: Member | undefined): boolean => member?.state === 'alive' || member?.state === 'suspect';
 
-export class FeedEntries implements SharedEntries {
+export class FeedEntries extends ViewedEntries implements SharedEntries {
   readonly self: NodeId;
   readonly #store: FeedEntriesOptions['store'];
   readonly #feeds: Feeds;
   readonly #membership: Membership;
-  readonly #listeners: EntryListeners;
   readonly #nodeListeners = new Set<() => void>();
-  readonly #view: EntriesView;
+  readonly #pace: EntryPace;
   readonly #unsubscribe: readonly (() => void)[];
   readonly #onError: FeedEntriesOptions['onError'];
 
-  constructor({ store, feeds, membership, onError }: FeedEntriesOptions) {
+  constructor({ store, feeds, membership, clock, onError }: FeedEntriesOptions) {
+    super(onError);
     this.self = feeds.self;
     this.#store = store;
     this.#feeds = feeds;
     this.#membership = membership;
     this.#onError = onError;
-    this.#listeners = new EntryListeners(onError);
-    this.#view = new EntriesView((keys) => this.#listeners.tell(keys));
+    this.#pace = new EntryPace(clock, (author, keys) => this.#lookAt(author, keys));
     for (const author of feeds.authors(store)) {
       this.#setVisible(author);
-      this.#view.apply([...feeds.entries(author, store)].map(([key, value]) => ({ author, key, value })));
+      this.view.apply([...feeds.entries(author, store)].map(([key, value]) => ({ author, key, value })));
     }
     this.#unsubscribe = [
       feeds.onChange((changes) => this.#onFeedChanges(changes)),
@@ -50,6 +52,12 @@ export class FeedEntries implements SharedEntries {
 
   stop(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#pace.stop();
+  }
+
+  /** Changes of others that were put off because their author made too many, since the start. */
+  get deferred(): number {
+    return this.#pace.deferred;
   }
 
   set(key: string, value: Value): void {
@@ -62,22 +70,6 @@ export class FeedEntries implements SharedEntries {
 
   own(key: string): Value {
     return this.#feeds.get(this.self, this.#store, key);
-  }
-
-  of(key: string): ReadonlyMap<NodeId, Value> {
-    return this.#view.of(key);
-  }
-
-  keys(): Iterable<string> {
-    return this.#view.keys();
-  }
-
-  onKey(key: string, listener: EntriesListener): () => void {
-    return this.#listeners.onKey(key, listener);
-  }
-
-  onPrefix(prefix: string, listener: EntriesListener): () => void {
-    return this.#listeners.onPrefix(prefix, listener);
   }
 
   nodes(): readonly NodeId[] {
@@ -107,13 +99,30 @@ export class FeedEntries implements SharedEntries {
   #onFeedChanges(changes: readonly FeedChange[]): void {
     const ours = changes.filter(({ store }) => store === this.#store);
     if (ours.length === 0) return;
-    const authors = new Set(ours.map((change) => change.author));
-    for (const author of authors) this.#setVisible(author);
-    this.#view.apply(ours);
-    for (const author of authors) {
+    for (const [author, changed] of Map.groupBy(ours, (change) => change.author)) {
+      this.#setVisible(author);
       // Forgotten or quarantined: the feed is gone as a whole, and nobody need remember that it was hidden.
-      if (author !== this.self && this.#feeds.head(author, this.#store) === undefined) this.#view.forget(author);
+      if (author !== this.self && this.#feeds.head(author, this.#store) === undefined) {
+        this.view.forget(author);
+        this.#pace.forget(author);
+      } else if (author === this.self || this.view.isHidden(author)) this.view.apply(changed);
+      else {
+        const keys = changed.map(({ key }) => key);
+        this.#apply(author, this.#pace.admit(author, keys));
+      }
     }
+  }
+
+  #lookAt(author: NodeId, keys: readonly string[]): void {
+    this.#setVisible(author);
+    this.#apply(author, keys);
+  }
+
+  /** As the entries are now: of several changes the last. */
+  #apply(author: NodeId, keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    const values = this.#feeds.entries(author, this.#store);
+    this.view.apply(keys.map((key) => ({ author, key, value: values.get(key) })));
   }
 
   #onMember(member: Member): void {
@@ -128,7 +137,12 @@ export class FeedEntries implements SharedEntries {
   }
 
   #setVisible(author: NodeId): void {
-    if (author === this.self || isVisible(this.#membership.get(author))) this.#view.show(author);
-    else this.#view.hide(author);
+    if (author !== this.self && !isVisible(this.#membership.get(author))) this.view.hide(author);
+    else if (this.view.isHidden(author) && this.#mayShow(author)) this.view.show(author);
+  }
+
+  /** Who comes and goes with all its entries again and again is shown when its debts are paid. */
+  #mayShow(author: NodeId): boolean {
+    return author === this.self || this.#pace.afford(author, this.#feeds.entries(author, this.#store).size);
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { realClock } from '../../../src/clock.ts';
 import type { FeedStore } from '../../../src/crdt/feed-store.ts';
 import { FeedEntries } from '../../../src/protocols/sharing/feed-entries.ts';
 import { exchange, storeOf } from '../../crdt/feed-harness.ts';
@@ -14,7 +15,7 @@ function sides(): {
   const [here, there] = [storeOf('here'), storeOf('there')];
   const membership = new ScriptedMembership(here.self);
   membership.become(there.self, 'alive');
-  const entries = new FeedEntries({ store: 'variables', feeds: here, membership, onError: rethrow });
+  const entries = new FeedEntries({ store: 'variables', feeds: here, membership, clock: realClock, onError: rethrow });
   const told: string[] = [];
   entries.onPrefix('', (key) => told.push(key));
   return { here, there, membership, entries, told };
@@ -53,7 +54,7 @@ describe('FeedEntries', () => {
     both.there.set('variables', 'x', 2);
     meet(both);
     const { here, membership, there } = both;
-    const later = new FeedEntries({ store: 'variables', feeds: here, membership, onError: rethrow });
+    const later = new FeedEntries({ store: 'variables', feeds: here, membership, clock: realClock, onError: rethrow });
     expect(later.of('x').get(there.self)).toBe(2);
   });
 
