@@ -19,6 +19,8 @@ import { publishPauseMs, type SharedMeasurements } from './shared-measurements.t
 const settleMs = 500;
 /** Measurements that come together are judged once. */
 const gatherMs = 25;
+/** Words of others are heard so often: an owner judges no more often, so whoever says more is no honest one. Milliseconds. */
+const hearEveryMs = 50;
 
 export class Alerting {
   readonly #tools: InfrastructureTools;
@@ -43,6 +45,8 @@ export class Alerting {
   #written: AlertState | undefined;
   #calling: AlertState | undefined;
   #stopped = false;
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #hearTimer: Timer | undefined;
   /** Malformed entries of others. */
   refused = 0;
 
@@ -69,7 +73,7 @@ export class Alerting {
     else {
       // An incident that is under way already is known, but is no news.
       this.#hear(() => undefined);
-      this.#unsubscribe = entries.onKey(this.#key, () => this.#hear((alert) => this.#onAlert(alert)));
+      this.#unsubscribe = entries.onKey(this.#key, () => this.#hearSoon());
     }
     this.onMembers();
   }
@@ -111,6 +115,7 @@ export class Alerting {
   stop(forget: boolean): void {
     this.#stopped = true;
     this.#unsubscribe();
+    this.#hearTimer?.cancel();
     this.#timer?.timer.cancel();
     this.#calls?.stop();
     if (forget && this.#written !== undefined) this.#tools.entries.delete(this.#key);
@@ -172,6 +177,19 @@ export class Alerting {
     return aggregate.value(aggregation);
   }
 
+  #hearSoon(): void {
+    const { clock } = this.#tools;
+    const wait = this.#heardAt + hearEveryMs - clock.now();
+    const hear = (): void => {
+      this.#hearTimer = undefined;
+      this.#heardAt = clock.now();
+      this.#hear((alert) => this.#onAlert(alert));
+    };
+    if (this.#hearTimer !== undefined) return;
+    if (wait <= 0) hear();
+    else this.#hearTimer = clock.after(wait, hear);
+  }
+
   /** Reads what the nodes of the scope say. */
   #hear(onAlert: (alert: Alert) => void): void {
     const { entries, zone, clock } = this.#tools;
@@ -196,8 +214,9 @@ export class Alerting {
     this.#state = state;
     for (const change of changes) {
       const alert = this.#alertOf(change);
-      // Its own incident has been replaced by another's: nobody else will tell the agents that it is over.
-      if (change.incident !== said.incident && before?.raisedBy === this.#tools.entries.self) {
+      // Its own incident has been replaced by another's: nobody else will tell the agents that it is over. What somebody only says that this node has raised, it need not end.
+      const isOwn = before?.raisedBy === this.#tools.entries.self && this.#written?.incident === change.incident;
+      if (isOwn && change.incident !== said.incident) {
         this.#calls?.send(alert as unknown as Value, callKey(change), () => undefined);
       }
       onAlert(alert);
