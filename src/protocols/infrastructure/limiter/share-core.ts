@@ -21,6 +21,8 @@ import { type Claim, type Distribution, divide } from './shares.ts';
 export const settleMs = 250;
 /** A claim may be as high as any target of its node within so long: longer than it takes to notice that a node does not answer, whose claim was all right when it was last heard. */
 const memoryMs = 5_000;
+/** Former targets remembered of one node: one whose demand falls little by little would otherwise leave hundreds. */
+const maxTargets = 32;
 /** A claim that is over its target by no more is held to be on its way down. */
 const tolerance = 0.02;
 /** Of its share a node bothers to raise by. */
@@ -170,5 +172,10 @@ function remember(peer: Peer, share: number, now: number): void {
   const present = peer.targets.at(-1);
   if (present !== undefined) present.endedAt = now;
   const kept = peer.targets.filter((past) => past.share > share && (past.endedAt ?? now) > now - memoryMs);
+  // The higher of the two oldest stands for both, for as long as either would: more is believed rather than less.
+  if (kept.length >= maxTargets) {
+    const [first, second] = kept.splice(0, 2) as [Target, Target];
+    kept.unshift({ share: first.share, endedAt: second.endedAt });
+  }
   peer.targets = [...kept, { share, endedAt: undefined }];
 }
