@@ -6,6 +6,7 @@
  * of both picks the same. As with names of agents, that is a rule among honest nodes: a member can back-date what it says.
  */
 import { createHash } from 'node:crypto';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { encodeValue } from '../../codec.ts';
 import { QuorateError } from '../../errors.ts';
 import type { NodeId } from '../../node-id.ts';
@@ -13,13 +14,46 @@ import type { Value } from '../../value.ts';
 import type { Facts, Kind, Problems } from './kinds/kind.ts';
 import type { Rule } from './rules/rule.ts';
 import { type RuleChoice, ruleProblems, selectRule } from './rules/select.ts';
-import type { AffectedAgents, VariableOptions, VariableScope } from './variables.ts';
+import type {
+  AffectedAgents,
+  ChoiceOptions,
+  CompositeOptions,
+  NumberOptions,
+  VariableOptions,
+  VariableScope,
+} from './variables.ts';
 
 /** A key has 512 bytes at most; there is room for a prefix. */
 const maxNameBytes = 256;
 const maxDescriptionLength = 1_000;
+/** Told of two definitions: the first few tell what is wrong. */
+const maxDifferences = 20;
+const maxTextLength = 200;
 const maxHistory = 10_000;
 const defaultHistory = 100;
+
+const optionsOfAll: readonly (keyof VariableOptions<unknown>)[] = [
+  'default',
+  'scope',
+  'affects',
+  'sync',
+  'resolve',
+  'maxWeight',
+  'description',
+  'version',
+  'migrate',
+  'historySize',
+];
+const optionsOfNumbers: readonly (keyof NumberOptions)[] = ['min', 'max', 'step', 'unit', 'outOfRange'];
+const optionsOfChoices: readonly (keyof ChoiceOptions<string>)[] = ['choices', 'threshold', 'cooldownMs'];
+const optionsOfComposites: readonly (keyof CompositeOptions<StandardSchemaV1>)[] = ['schema', 'constraints'];
+const optionsOf: { readonly [name in Kind<unknown>['name']]: readonly string[] } = {
+  float: optionsOfNumbers,
+  integer: optionsOfNumbers,
+  boolean: [],
+  choice: optionsOfChoices,
+  composite: optionsOfComposites,
+};
 
 export interface Definition<T> {
   readonly name: string;
@@ -78,6 +112,11 @@ export function commonProblems<T>(
     problems['description'] = `must be a text of at most ${maxDescriptionLength} characters`;
   }
   ruleProblems(kind, options.resolve, problems);
+  // A misspelt option would be one that silently does nothing.
+  for (const field of Object.keys(options)) {
+    const isKnown = optionsOf[kind].includes(field) || (optionsOfAll as readonly string[]).includes(field);
+    if (!isKnown) problems[field] = `is no option of a ${kind} variable`;
+  }
 }
 
 /** Throws `INVALID_ARGUMENT` unless there are none. */
@@ -135,13 +174,16 @@ export function digestOf(facts: Facts): string {
   return createHash('sha256').update(encodeValue(facts)).digest('base64url').slice(0, 16);
 }
 
-/** Fields that differ, with both sides as text; a field that is missing shows as `undefined`. */
+/** Fields that differ, with both sides as text; a field that is missing shows as `undefined`. `there` may have thousands, so no more are looked at than are shown. */
 export function differences(here: Facts, there: Facts): readonly Difference[] {
-  const fields = [...new Set([...Object.keys(here), ...Object.keys(there)])].sort();
-  return fields
-    .map((field) => ({ field, here: textOf(here[field]), there: textOf(there[field]) }))
-    .filter(({ field }) => Buffer.compare(encodeValue(here[field]), encodeValue(there[field])) !== 0)
-    .slice(0, 20);
+  const found: Difference[] = [];
+  const additional = Object.keys(there).filter((field) => !Object.hasOwn(here, field));
+  for (const field of [...Object.keys(here).sort(), ...additional]) {
+    if (found.length === maxDifferences) break;
+    if (Buffer.compare(encodeValue(here[field]), encodeValue(there[field])) === 0) continue;
+    found.push({ field: shortened(field), here: textOf(here[field]), there: textOf(there[field]) });
+  }
+  return found.sort((a, b) => (a.field < b.field ? -1 : 1));
 }
 
 /** `there` is what stands, defined by `node`. */
@@ -196,9 +238,13 @@ function textOf(value: Value): string {
   if (value === undefined) return 'undefined';
   try {
     const text = JSON.stringify(value) ?? String(value);
-    return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
+    return shortened(text);
   } catch {
     // A bigint or a cycle of no interest: the digest says that it differs.
     return '(a structured value)';
   }
+}
+
+function shortened(text: string): string {
+  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength)}…`;
 }

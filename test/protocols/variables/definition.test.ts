@@ -93,5 +93,9 @@ describe('definitions', () => {
       problemsOf('\ud800', { historySize: -1, description: 5, migrate: 1, maxWeight: Number.NaN, version: 1.5 }),
     ).toEqual(['description', 'historySize', 'maxWeight', 'migrate', 'name', 'version']);
     expect(problemsOf('x', { resolve: { name: 'no function' } })).toEqual(['resolve']);
+    expect(problemsOf('x', { min: 0, max: 1, step: 1, unit: 's', outOfRagne: 'reject', choices: [] })).toEqual([
+      'choices',
+      'outOfRagne',
+    ]);
   });
 });

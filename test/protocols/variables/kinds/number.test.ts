@@ -92,6 +92,19 @@ describe('numbers', () => {
     }
   });
 
+  it('what is no number is named as it is', () => {
+    const kind = new NumberKind('x', 'float', { min: 0, max: 1, default: 0 });
+    const told = [undefined, null, Number.NaN, {}, 'x'].map((value) => {
+      try {
+        return kind.accept(value);
+      } catch (error) {
+        return (error as Error).message;
+      }
+    });
+    const said = ['undefined', 'null', 'NaN', 'an object', 'a string'];
+    expect(told).toEqual(said.map((what) => `Variable "x" was given ${what}; give a finite number.`));
+  });
+
   it('every wrong bound is named', () => {
     expect(problemsOf('float', { min: 0, max: 1 })).toEqual([]);
     expect(problemsOf('float', { min: 1, max: 1 })).toEqual(['max']);
