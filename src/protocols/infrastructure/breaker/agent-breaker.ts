@@ -8,7 +8,7 @@ import { CallWindow } from './call-window.ts';
 import { NodeBreaker } from './node-breaker.ts';
 import { keyPart, type ResolvedBreakerOptions } from './options.ts';
 import { encodeReport, parseReport, type Report, silentReport } from './report.ts';
-import { type Probe, ScopeBreaker } from './scope-breaker.ts';
+import { countOf, type Probe, ScopeBreaker } from './scope-breaker.ts';
 import { type Vote, voteCap, voteOf } from './tally.ts';
 
 /** What neither opens nor closes anything goes out at most so often. */
@@ -137,7 +137,7 @@ export class AgentBreaker {
 
   trip(ms: number | undefined): void {
     this.#scope.trip(ms === undefined ? undefined : this.#host.tools.clock.wallNow() + ms);
-    this.#refresh('it was opened by hand');
+    this.#refresh();
   }
 
   status(): AgentBreakerStatus {
@@ -192,7 +192,7 @@ export class AgentBreaker {
     const failures = this.#window.failures(now);
     if (failures < failureThreshold || failures < failureRatio * (failures + this.#window.successes(now))) return;
     this.#node.open(now);
-    this.#nodeReason = `${failures} failures at this node (threshold ${failureThreshold})`;
+    this.#nodeReason = `${countOf(failures)} at this node (threshold ${failureThreshold})`;
   }
 
   #nodeProbeEnded(epoch: number, verdict: CallVerdict, now: number): void {
@@ -222,7 +222,7 @@ export class AgentBreaker {
   }
 
   /** Brings everything up to date: vote, conclusions, what is published, the timer, and those who listen. */
-  #refresh(trippedReason?: string): void {
+  #refresh(): void {
     if (this.#stopped) return;
     const { clock } = this.#host.tools;
     const now = clock.now();
@@ -243,7 +243,7 @@ export class AgentBreaker {
     if (isShared) this.#publish(now, wall);
     this.#schedule(now, wall);
     const isScopes = scopeState !== 'closed' || this.#nodeReason === '';
-    this.#become(state, trippedReason ?? (isScopes ? scope.reason : this.#nodeReason));
+    this.#become(state, isScopes ? scope.reason(wall) : this.#nodeReason);
   }
 
   #nodeState(now: number): BreakerState {

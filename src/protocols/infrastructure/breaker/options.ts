@@ -29,13 +29,28 @@ export interface ResolvedBreakerOptions {
 const longestMs = 86_400_000;
 const maxIdBytes = 300;
 const maxFallbacks = 16;
+const known: ReadonlySet<string> = new Set<keyof BreakerOptions>([
+  'agent',
+  'method',
+  'id',
+  'failureThreshold',
+  'failureRatio',
+  'windowMs',
+  'recoveryTimeMs',
+  'maxRecoveryTimeMs',
+  'slowCallMs',
+  'scope',
+  'fallbackAgents',
+  'classify',
+]);
 
 /** Throws `INVALID_ARGUMENT` that names every wrong field, `INVALID_CRITERIA`. */
 export function checkBreakerOptions(options: BreakerOptions): ResolvedBreakerOptions {
   if (typeof options !== 'object' || options === null) throw wrongOptions(['options must be an object with `agent`']);
+  if (options.agent === undefined) throw wrongOptions(['agent must be an agent id, or criteria']);
   const wrong: string[] = [];
   const { agent, method, scope = 'cluster', fallbackAgents = [], classify } = options;
-  const tests = typeof agent === 'string' ? undefined : compileCriteria(agent ?? null);
+  const tests = typeof agent === 'string' ? undefined : compileCriteria(agent);
   checkName(wrong, 'agent', typeof agent === 'string' ? agent : undefined, 256);
   checkName(wrong, 'method', method, 256);
   checkName(wrong, 'id', options.id, maxIdBytes);
@@ -58,6 +73,8 @@ export function checkBreakerOptions(options: BreakerOptions): ResolvedBreakerOpt
   if (!areNames || fallbackAgents.length > maxFallbacks)
     wrong.push(`fallbackAgents must be up to ${maxFallbacks} agent ids`);
   if (classify !== undefined && typeof classify !== 'function') wrong.push('classify must be a function');
+  // A misspelt option would be one that silently does nothing.
+  for (const field of Object.keys(options)) if (!known.has(field)) wrong.push(`${field} is no option of a breaker`);
   if (wrong.length > 0) throw wrongOptions(wrong);
   const limits = { failureThreshold, failureRatio, windowMs, recoveryTimeMs, maxRecoveryTimeMs, slowCallMs };
   const target = typeof agent === 'string' ? agent : JSON.stringify(agent, describeOdd);

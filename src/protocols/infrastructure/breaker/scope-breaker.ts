@@ -77,8 +77,8 @@ export class ScopeBreaker {
   }
 
   /** In words: why it is open, or was closed. */
-  get reason(): string {
-    return this.#reason;
+  reason(wall: number): string {
+    return this.#tripUntil(wall) === undefined ? this.#reason : 'it was opened by hand';
   }
 
   /** Whether others have votes against the agent, so that what succeeds here is worth telling. */
@@ -315,7 +315,7 @@ export class ScopeBreaker {
     this.#nextRound(
       0,
       wall,
-      `${counted.failures} failures counted (threshold ${failureThreshold}), reported by ${who}`,
+      `${countOf(counted.failures)} counted (threshold ${failureThreshold}), reported by ${who}`,
     );
   }
 
@@ -401,6 +401,11 @@ export class ScopeBreaker {
     }
     return false;
   }
+}
+
+/** For people. */
+export function countOf(failures: number): string {
+  return failures === 1 ? '1 failure' : `${failures} failures`;
 }
 
 function isPast(trip: Report['tripped'], wall: number): boolean {

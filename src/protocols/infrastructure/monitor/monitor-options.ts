@@ -79,7 +79,7 @@ export function resolveMonitorOptions(options: MonitorOptions): ResolvedMonitorO
   if (!parsed.success) {
     for (const issue of parsed.issues) {
       fields[v.getDotPath(issue) ?? '(options)'] ??=
-        issue.type === 'strict_object' && issue.expected === 'never' ? 'is no option of a monitor' : issue.message;
+        issue.type === 'strict_object' ? objectProblem(issue) : issue.message;
     }
     throw invalid(fields);
   }
@@ -105,6 +105,12 @@ export function resolveMonitorOptions(options: MonitorOptions): ResolvedMonitorO
 function invalid(fields: Readonly<Record<string, string>>): QuorateError {
   const list = Object.entries(fields).map(([field, problem]) => `${field} ${problem}`);
   return new QuorateError('INVALID_ARGUMENT', `The monitor cannot be made: ${list.join('; ')}.`, { fields });
+}
+
+/** Of an object valibot says in one kind of issue that it is none, lacks a field, or has one too many. */
+function objectProblem({ expected }: { readonly expected: string | null }): string {
+  if (expected === 'never') return 'is no option of a monitor';
+  return expected === 'Object' ? 'must be an object' : 'must be given';
 }
 
 /** Equal for monitors whose measurements may be put together; thresholds are the business of whoever raises alerts. */

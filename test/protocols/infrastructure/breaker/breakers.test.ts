@@ -241,7 +241,9 @@ describe('options', () => {
     expect((error as QuorateError).code).toBe('INVALID_ARGUMENT');
     for (const name of Object.keys(wrong)) expect((error as QuorateError).message).toContain(name);
     expect(codeOf(() => breakers.circuitBreaker(undefined as never))).toBe('INVALID_ARGUMENT');
-    expect(codeOf(() => breakers.circuitBreaker({} as never))).toBe('INVALID_CRITERIA');
+    expect(() => breakers.circuitBreaker({} as never)).toThrow('agent must be an agent id, or criteria');
+    const misspelt = { agent, failureTreshold: 1 } as unknown as BreakerOptions;
+    expect(() => breakers.circuitBreaker(misspelt)).toThrow('failureTreshold is no option of a breaker');
     const upsideDown = { agent, recoveryTimeMs: 100, maxRecoveryTimeMs: 50 };
     expect(codeOf(() => breakers.circuitBreaker(upsideDown))).toBe('INVALID_ARGUMENT');
   });
@@ -322,6 +324,21 @@ describe('with other nodes', () => {
     third.reset();
     await world.run(50);
     expect([one.state(), other.state(), third.state()]).toEqual(['closed', 'closed', 'closed']);
+  });
+
+  test('what is open by hand says so for as long as it is', async () => {
+    const world = new World();
+    const [one, other] = both(world);
+    one.reset();
+    one.trip();
+    expect(one.status().agents[0]).toMatchObject({ state: 'open', reason: 'it was opened by hand' });
+    world.register(agent, { node: world.shared.nodes[0]?.self as AgentRecord['node'] });
+    await world.run(50);
+    for (const { agents } of [one.status(), other.status()]) {
+      expect(agents[0]).toMatchObject({ state: 'open', reason: 'it was opened by hand' });
+    }
+    one.reset();
+    expect(one.status().agents[0]).toMatchObject({ state: 'closed', reason: undefined });
   });
 
   test('one that is open by hand at a node stays so there when a probe of others has closed it', async () => {

@@ -63,6 +63,8 @@ describe('options of a monitor', () => {
     );
     expect(fieldsOf(undefined)).toEqual(['(options)']);
     expect(fieldsOf({})).toEqual(['id', 'metric']);
+    expect(() => resolveMonitorOptions({ id: 'm' } as MonitorOptions)).toThrow('metric must be given');
+    expect(() => resolveMonitorOptions(undefined as never)).toThrow('(options) must be an object');
   });
 
   test('critical is worse than the warning', () => {
