@@ -14,8 +14,10 @@ import { differences } from './definition.ts';
 import { agreedHintKey, type DefinitionEntry, definitionKey, readDefinition } from './entries.ts';
 import type { AnnouncedVariable, VariableScope } from './variables.ts';
 
-/** Names shown at most; a node has 1,000 at most, and a mesh of one application about as many. */
+/** Names shown at most; a mesh of one application has about as many as a node. */
 const maxNames = 10_000;
+/** Names shown because of one node alone: as many as a node may define. */
+const maxNamesOfNode = 1_000;
 /** Nodes in conflict, and other versions, named at most; the first few tell what is wrong. */
 const maxNamed = 16;
 const maxNameBytes = 256;
@@ -60,10 +62,12 @@ export class Announcements {
   list(): Announcement[] {
     const prefix = definitionKey('');
     const names: string[] = [];
-    for (const key of this.#options.entries.keys()) {
+    const { entries } = this.#options;
+    const ofNode = new Map<NodeId, number>();
+    for (const key of entries.keys()) {
       if (!key.startsWith(prefix)) continue;
       const name = key.slice(prefix.length);
-      if (isName(name)) names.push(name);
+      if (isName(name) && isAllowed(entries.of(key).keys(), ofNode)) names.push(name);
       if (names.length >= maxNames) break;
     }
     return names.sort().flatMap((name) => this.of(name));
@@ -154,6 +158,17 @@ function termsOf({ kind, scope, sync, rule }: DefinitionEntry['facts']): Terms |
   if ((sync !== 'eventual' && sync !== 'strong') || typeof rule !== 'string') return undefined;
   if (rule.length === 0 || rule.length > maxRuleLength) return undefined;
   return { kind: known, scope, sync, rule };
+}
+
+/** Whether one of these nodes may have one name more, counted for all of them: so nobody hides the names of others behind its own. */
+function isAllowed(nodes: Iterable<NodeId>, ofNode: Map<NodeId, number>): boolean {
+  let isOne = false;
+  for (const node of nodes) {
+    const count = (ofNode.get(node) ?? 0) + 1;
+    ofNode.set(node, count);
+    if (count <= maxNamesOfNode) isOne = true;
+  }
+  return isOne;
 }
 
 function isName(name: string): boolean {

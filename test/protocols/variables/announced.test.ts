@@ -71,6 +71,19 @@ describe('announced variables', () => {
     expect(looker?.variables.announced()).toMatchObject([{ kind: 'float', definedVersion: 1, otherVersions: [999] }]);
   });
 
+  it('of one node are as many as a node may have, so that it hides those of nobody else', async () => {
+    const fleet = await fleetOf('a', 'a', 'a');
+    const [liar, one, looker] = fleet.nodes as [Fleet['nodes'][0], Fleet['nodes'][0], Fleet['nodes'][0]];
+    const at = liar.hlc.now();
+    for (let n = 0; n < 12_000; n++) liar.shared.set(`d/n${n}`, writeDefinition({ version: 1, facts, at }));
+    await fleet.run(100);
+    one.variables.float('temperature', temperature);
+    await fleet.run(100);
+    const names = looker.variables.announced().map(({ name }) => name);
+    expect(names).toContain('temperature');
+    expect(names).toHaveLength(1_001);
+  });
+
   it('keep zones apart', async () => {
     const fleet = await fleetOf('east', 'west');
     const [east, west] = fleet.nodes as [Fleet['nodes'][0], Fleet['nodes'][0]];

@@ -6,6 +6,7 @@
  * Distributed Learning", ICML 2018, for one dimension); at an extreme one liar is enough.
  */
 import type { Contribution } from '../variables.ts';
+import { meanOf } from './averages.ts';
 import { type Resolution, type Rule, sharesOf, sum, weightsOf } from './rule.ts';
 
 /** Cut from each end by `trimmedMean`, as a share of the weight. */
@@ -21,7 +22,7 @@ export const median: Rule<number> = {
   resolve(contributions) {
     const weights = weightsOf(contributions);
     const kept = middle(contributions, weights, 0.5);
-    return { value: weightedMean(contributions, kept), shares: () => sharesOf(kept) };
+    return { value: meanOf(contributions, kept), shares: () => sharesOf(kept) };
   },
 };
 
@@ -31,7 +32,7 @@ export const trimmedMean: Rule<number> = {
   resolve(contributions) {
     const weights = weightsOf(contributions);
     const kept = middle(contributions, weights, trimmedShare);
-    return { value: weightedMean(contributions, kept), shares: () => sharesOf(kept) };
+    return { value: meanOf(contributions, kept), shares: () => sharesOf(kept) };
   },
 };
 
@@ -77,16 +78,4 @@ function middle(
     before = after;
   }
   return kept;
-}
-
-function weightedMean(contributions: readonly Contribution<number>[], weights: readonly number[]): number {
-  let base: number | undefined;
-  let moment = 0;
-  for (const [index, { value }] of contributions.entries()) {
-    const weight = weights[index] as number;
-    if (weight === 0) continue;
-    base ??= value;
-    moment += (value - base) * weight;
-  }
-  return (base as number) + moment / sum(weights);
 }

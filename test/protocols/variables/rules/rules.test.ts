@@ -18,6 +18,19 @@ const ofLetters: readonly Rule<string>[] = [lastWriter(), majority((value) => va
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 describe('every rule', () => {
+  it.each(ofNumbers)('%s stays a number between them, also where products overflow', (_name, rule) => {
+    const huge = fc.double({ min: -8e307, max: 8e307, noNaN: true });
+    const heavy = anyContributions(huge).map((all) => all.map((one) => ({ ...one, weight: one.weight * 1e9 })));
+    fc.assert(
+      fc.property(heavy, (all) => {
+        const { value } = rule.resolve(all);
+        const values = all.map((one) => one.value);
+        expect(value).toBeGreaterThanOrEqual(Math.min(...values) - 1e293);
+        expect(value).toBeLessThanOrEqual(Math.max(...values) + 1e293);
+      }),
+    );
+  });
+
   it.each(ofNumbers)('%s stays between the least and the greatest that has a say', (_name, rule) => {
     fc.assert(
       fc.property(numbers, (all) => {
