@@ -72,7 +72,7 @@ export interface RateLimiter extends Disposable {
   tryAcquire(options?: { readonly tokens?: number | undefined; readonly key?: string | undefined }): RateDecision;
   /**
    * Waits its turn, first come first served. Throws `RATE_LIMITED` (`data.retryAfterMs`) when the queue is full or `maxWaitMs` (default 5,000) would not suffice,
-   * the reason of `signal`, `STOPPED`; strict: `NO_VALIDATORS`, `NO_QUORUM`.
+   * the reason of `signal`, `STOPPED`; strict: `NO_VALIDATORS`, `NO_QUORUM` (both after about 2 s; with a shorter `maxWaitMs` `RATE_LIMITED`, which says so).
    */
   acquire(options?: {
     readonly tokens?: number | undefined;

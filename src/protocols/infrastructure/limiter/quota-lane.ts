@@ -4,7 +4,7 @@
  * A quota is used within its lifetime, counted from before it was asked for, so on no clock later than that after it was granted; what is left of it then is lost.
  */
 import type { Clock, Timer } from '../../../clock.ts';
-import { QuorateError } from '../../../errors.ts';
+import { isQuorateError, QuorateError } from '../../../errors.ts';
 import type { Quotas } from '../../coordination/quotas/quotas.ts';
 import { DemandMeter } from './demand-meter.ts';
 import type { Lane } from './lane.ts';
@@ -34,8 +34,10 @@ interface Batch {
 const pauseAfterFailureMs = 500;
 /** What validators need for an answer, about. */
 const shortestAnswerMs = 10;
-/** An answer later than this brings nothing that could still be used. */
-const answerWithinMs = 5_000;
+/** A quota lasts a quarter of a second at most, so a later answer is of use only to those who ask again. Shorter than most wait, so that they hear why. */
+const answerWithinMs = 2_000;
+/** Validators that are well answer sooner. */
+const patienceMs = 250;
 
 export class QuotaLane implements Lane, TokenSource {
   readonly #parts: QuotaLaneParts;
@@ -45,6 +47,9 @@ export class QuotaLane implements Lane, TokenSource {
   #batches: Batch[] = [];
   readonly #ended = new AbortController();
   #asking = false;
+  #askedAt = 0;
+  /** The last question was not answered. */
+  #failing = false;
   #notBefore = 0;
   #timer: Timer | undefined;
   /** Wanted and not there, by requests that did not wait. */
@@ -108,6 +113,11 @@ export class QuotaLane implements Lane, TokenSource {
     return this.#batches.reduce((sum, { tokens }) => sum + tokens, 0);
   }
 
+  obstacle(now: number): string | undefined {
+    if (!this.#failing && !(this.#asking && now - this.#askedAt >= patienceMs)) return undefined;
+    return 'the validators, who give out its quotas, do not answer';
+  }
+
   tick(now: number): boolean {
     this.#meter.look(now, this.#line.tokens);
     this.#awake = !(this.#meter.isIdle && this.#line.length === 0);
@@ -166,6 +176,7 @@ export class QuotaLane implements Lane, TokenSource {
   async #ask(quotas: Quotas, want: number): Promise<void> {
     const { limit, rate, terms, clock } = this.#parts;
     const askedAt = clock.now();
+    this.#askedAt = askedAt;
     this.#asking = true;
     this.#missed = 0;
     try {
@@ -174,16 +185,26 @@ export class QuotaLane implements Lane, TokenSource {
       const { granted, retryAfterMs } = await quotas.take(request, options);
       if (granted > 0) this.#batches.push({ tokens: granted, until: askedAt + terms.lifetimeMs });
       this.#notBefore = clock.now() + retryAfterMs;
+      this.#failing = false;
     } catch (error) {
       this.#notBefore = clock.now() + pauseAfterFailureMs;
       if (!this.#ended.signal.aborted) {
-        this.#line.fail(error);
-        this.#parts.onError(error, `quotas of '${limit}'`);
+        const failure = isQuorateError(error, 'UNKNOWN_OUTCOME') ? this.#noQuorum(error) : error;
+        this.#line.fail(failure);
+        // Once for each time that they are away.
+        if (!this.#failing) this.#parts.onError(failure, `quotas of '${limit}'`);
+        this.#failing = true;
       }
     }
     this.#asking = false;
     this.#line.wake();
     this.#askAhead(clock.now());
+  }
+
+  /** A quota that nobody heard of is lost, and harms nobody: whoever waited has got nothing, and that is certain. */
+  #noQuorum(cause: QuorateError): QuorateError {
+    const text = `The limit '${this.#parts.id}' got no quota: too few validators answered within ${answerWithinMs} ms. Nothing was taken; try again once a quorum of them is up.`;
+    return new QuorateError('NO_QUORUM', text, cause.data, { cause });
   }
 }
 

@@ -9,6 +9,8 @@ export interface TokenSource {
   take(tokens: number, now: number): boolean;
   /** Milliseconds until `tokens` could be taken once `ahead` others were; as well as can be told now. Infinity: not known. */
   waitMs(tokens: number, ahead: number, now: number): number;
+  /** Why there are none, where it is not that all are used up. */
+  obstacle?(now: number): string | undefined;
 }
 
 interface Waiter {
@@ -128,8 +130,14 @@ export class WaitingLine {
       // What it waits for may be due at this very moment.
       this.wake();
       if (!this.#waiters.has(waiter)) return;
-      const waitMs = this.#source.waitMs(tokens, 0, this.#clock.now());
-      fail(rateLimited(this.#id, waitMs, `nothing was left for it within ${maxWaitMs} ms`));
+      const late = this.#clock.now();
+      const waitMs = this.#source.waitMs(tokens, 0, late);
+      const obstacle = this.#source.obstacle?.(late);
+      fail(
+        obstacle === undefined
+          ? rateLimited(this.#id, waitMs, `nothing was left for it within ${maxWaitMs} ms`)
+          : unanswered(this.#id, waitMs, `${obstacle}, and it waited for ${maxWaitMs} ms`),
+      );
     });
     const onAbort = (): void => fail(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -153,4 +161,10 @@ function rateLimited(id: string, waitMs: number, why: string): QuorateError {
     `The limit '${id}' is used up and the request did not pass: ${why}. Try again in ${retryAfterMs} ms, ask for less, or raise the limit.`,
     { limit: id, retryAfterMs },
   );
+}
+
+function unanswered(id: string, waitMs: number, why: string): QuorateError {
+  const retryAfterMs = finiteMs(waitMs);
+  const text = `The limit '${id}' let the request not pass: ${why}. Try again in ${retryAfterMs} ms, or wait for longer.`;
+  return new QuorateError('RATE_LIMITED', text, { limit: id, retryAfterMs });
 }

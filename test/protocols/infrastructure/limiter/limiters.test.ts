@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { seededRng } from '../../../../src/clock.ts';
+import { QuorateError } from '../../../../src/errors.ts';
 import type { NodeId } from '../../../../src/node-id.ts';
 import { MachineQuotas } from '../../../../src/protocols/coordination/quotas/machine-quotas.ts';
+import type { Quotas } from '../../../../src/protocols/coordination/quotas/quotas.ts';
 import { QuotasReducer } from '../../../../src/protocols/coordination/quotas/reducer.ts';
 import type { RateLimiterOptions } from '../../../../src/protocols/infrastructure/limiter/limiter.ts';
 import { Limiters } from '../../../../src/protocols/infrastructure/limiter/limiters.ts';
@@ -254,6 +256,32 @@ describe('strict', () => {
     expect(reported).toHaveLength(1);
     await order.clock.advance(1_000);
     await limiter.acquire();
+  });
+
+  test('validators that do not answer are named as the reason; what was asked of them in vain is not the caller’s doubt', async () => {
+    const clock = new ManualClock();
+    const reported: unknown[] = [];
+    const quotas: Quotas = {
+      take: (_request, { timeoutMs = 0 } = {}) =>
+        new Promise((_resolve, reject) => {
+          const silent = new QuorateError('UNKNOWN_OUTCOME', 'sent', { silent: ['v'] });
+          clock.after(timeoutMs, () => reject(silent));
+        }),
+    };
+    const { limiters } = local({ quotas, onError: (error) => reported.push(error) }, clock);
+    const limiter = limiters.rateLimiter(options);
+    const short = expect(limiter.acquire({ maxWaitMs: 500 })).rejects.toMatchObject({
+      code: 'RATE_LIMITED',
+      message: expect.stringContaining('the validators, who give out its quotas, do not answer'),
+    });
+    const long = expect(limiter.acquire()).rejects.toMatchObject({ code: 'NO_QUORUM', data: { silent: ['v'] } });
+    await clock.advance(5_000);
+    await Promise.all([short, long]);
+    const again = expect(limiter.acquire({ maxWaitMs: 20_000 })).rejects.toMatchObject({ code: 'NO_QUORUM' });
+    await clock.advance(20_000);
+    await again;
+    expect(reported).toMatchObject([{ code: 'NO_QUORUM' }]);
+    limiters.stop();
   });
 
   test('what the validators hold is had at once, however slowly it comes', async () => {
