@@ -215,7 +215,7 @@ export class FeedStore implements Feeds {
     if (early === 'rate' && paced) return { verdict: 'ignore', outcome: 'refused', reason: 'rate', ...about };
     if (early !== undefined && early !== 'rate') return { verdict: 'ignore', outcome: early, ...about };
     if (!verifyEnvelope(envelope, author.key)) return { ...invalid('signature'), ...about };
-    if (paced) this.#replicas.charge(author.id);
+    if (paced) this.#replicas.charge(author.id, bytes.length);
     const accepted = this.#replicas.accept(author, owned(envelope), now);
     return { ...this.#conclude(author, envelope, accepted, now), ...about };
   }

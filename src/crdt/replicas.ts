@@ -102,10 +102,10 @@ export class Replicas {
     return undefined;
   }
 
-  /** Takes one from an author's allowance; called when its signature was good. */
-  charge(id: NodeId): void {
+  /** Takes an envelope of so many bytes from an author's allowance; called when its signature was good. A large one, which holds hundreds of entries, counts for several. */
+  charge(id: NodeId, bytes: number): void {
     const author = this.#authors.get(id);
-    if (author !== undefined) author.tokens -= 1;
+    if (author !== undefined) author.tokens -= Math.max(1, bytes / this.#limits.usualEnvelopeBytes);
   }
 
   /** Takes an envelope whose signature holds and that `beforeSignature` had nothing against. */

@@ -412,6 +412,17 @@ describe('FeedStore limits', () => {
     expect(viewOf(bob)).toEqual(viewOf(alice));
   });
 
+  it('counts a large envelope for several, so that packing many entries into one gains nothing', () => {
+    const limits = { envelopeBurst: 40, envelopesPerSecond: 1 };
+    const [bob, alice] = [storeOf('bob', { limits }), storeOf('alice')];
+    alice.set('registry', 'begin', 1);
+    const outcomes = Array.from({ length: 4 }, (_, n) => {
+      if (n > 0) for (let key = 0; key < 20; key++) alice.set('registry', `${n}/${key}`, 'x'.repeat(1_000));
+      return alice.flush().map((bytes) => bob.receive(bytes, 0).outcome);
+    });
+    expect(outcomes).toEqual([['applied'], ['applied'], ['applied'], ['refused']]);
+  });
+
   it('bounds the bytes kept of a feed and of all together', () => {
     const alice = storeOf('alice');
     const perFeed = storeOf('bob', { limits: { maxFeedBytes: 600 } });
