@@ -48,6 +48,8 @@ export interface SharedVariableTools {
 
 /** Time for agreeing and for the affected agents together, unless said. As of coordination. */
 const defaultTimeoutMs = 10_000;
+/** A definition that comes and goes is reported so often at most. */
+const conflictPauseMs = 10_000;
 /** A timer longer than that would not be one. */
 const longestWaitMs = 3_600_000;
 
@@ -74,6 +76,7 @@ export class SharedVariable<T> implements Variable<T> {
   #decision: Decision<T>;
   #timer: Timer | undefined;
   #hasEnded = false;
+  #conflictToldAt = Number.NEGATIVE_INFINITY;
 
   /** Throws `DEFINITION_CONFLICT`, and what `SharedEntries.set` and `Audiences.open` throw; then nothing was begun. */
   constructor(definition: Definition<T>, tools: SharedVariableTools) {
@@ -382,7 +385,11 @@ export class SharedVariable<T> implements Variable<T> {
   #onDefinitions(): void {
     const { conflict, hadConflict } = this.#ownDefinition;
     this.#audience?.definersChanged();
-    if (conflict !== undefined && !hadConflict) this.#tools.onConflict(this.name, conflict);
+    const now = this.#tools.clock.now();
+    if (conflict !== undefined && !hadConflict && now >= this.#conflictToldAt + conflictPauseMs) {
+      this.#conflictToldAt = now;
+      this.#tools.onConflict(this.name, conflict);
+    }
     if (conflict === undefined && hadConflict) this.#decide();
   }
 
