@@ -28,6 +28,7 @@ export interface Infrastructure {
   status(): InfrastructureStatus;
 }
 
+/** Everything made here and not disposed of; part of `mesh.status()`. */
 export interface InfrastructureStatus {
   readonly breakers: readonly BreakerStatus[];
   readonly limiters: readonly RateLimiterStatus[];

@@ -73,7 +73,10 @@ export type AffectedAgents =
 export interface VariableNotice<T = Value> {
   readonly variable: string;
   readonly value: T;
-  /** Rises with each notice an agent gets of a variable. The same one may come again: at least once. */
+  /**
+   * Rises with each notice from one node. The same one may come again (at least once), and around an agreement or when another node takes over the telling an
+   * agent may hear of one value twice, under two versions that need not rise.
+   */
   readonly version: number;
   /** True when everybody agreed on this value (`coordinate`, or `sync: 'strong'`). */
   readonly agreed: boolean;
@@ -81,6 +84,7 @@ export interface VariableNotice<T = Value> {
   readonly skipped: number;
 }
 
+/** What all kinds have in common. What must be alike on all nodes: everything but `description`, `migrate`, `historySize` and `outOfRange`. */
 export interface VariableOptions<T> {
   readonly default: T;
   /** Default `'cluster'`. */
@@ -103,6 +107,7 @@ export interface VariableOptions<T> {
   readonly historySize?: number | undefined;
 }
 
+/** Numbers between `min` and `max`, both included. */
 export interface NumberOptions extends VariableOptions<number> {
   readonly min: number;
   readonly max: number;
@@ -114,6 +119,7 @@ export interface NumberOptions extends VariableOptions<number> {
   readonly outOfRange?: RangePolicy | undefined;
 }
 
+/** One of a list of texts. */
 export interface ChoiceOptions<T extends string> extends VariableOptions<T> {
   readonly choices: readonly T[];
   /**
@@ -125,6 +131,7 @@ export interface ChoiceOptions<T extends string> extends VariableOptions<T> {
   readonly cooldownMs?: number | undefined;
 }
 
+/** Structured values, checked by a schema. */
 export interface CompositeOptions<S extends StandardSchemaV1>
   extends Omit<VariableOptions<StandardSchemaV1.InferOutput<S>>, 'resolve'> {
   /**
@@ -145,6 +152,7 @@ export interface CompositeOptions<S extends StandardSchemaV1>
     | undefined;
 }
 
+/** How much a contribution weighs; of strong variables what it depends on. */
 export interface SetOptions extends OrderingOptions {
   /** 0 to `maxWeight`. Default 1, or what this node's last contribution had. Not for strong variables. */
   readonly weight?: number | undefined;
@@ -152,6 +160,7 @@ export interface SetOptions extends OrderingOptions {
   readonly ifVersion?: number | undefined;
 }
 
+/** What `set` and `coordinate` resolve with. */
 export interface VariableWrite<T> {
   /** The value as it was taken: clamped or wrapped, say. */
   readonly value: T;
@@ -161,6 +170,7 @@ export interface VariableWrite<T> {
   readonly unacknowledged: readonly { readonly agent: AgentId; readonly reason: string }[];
 }
 
+/** What is to be agreed on, and for how long to wait (`timeoutMs`, `signal`). */
 export interface CoordinateOptions<T> extends OrderingOptions {
   readonly consistency: 'strong';
   /** What to agree on. Default: what this node shows now. */
@@ -169,6 +179,7 @@ export interface CoordinateOptions<T> extends OrderingOptions {
   readonly ifVersion?: number | undefined;
 }
 
+/** One step of the value that this node showed. */
 export interface VariableChange<T> {
   readonly value: T;
   readonly previous: T;
@@ -194,6 +205,7 @@ export interface VariableExplanation<T> {
   readonly summary: string;
 }
 
+/** A variable as this node has it. Make it once and keep it: reading it costs what a field does. */
 export interface Variable<T> extends Disposable {
   readonly name: string;
   readonly kind: 'float' | 'integer' | 'boolean' | 'choice' | 'composite';
@@ -208,7 +220,7 @@ export interface Variable<T> extends Disposable {
   /**
    * Contributes a value (eventual: counts here at once, elsewhere within milliseconds), or sets the one value (strong: through the validators; resolves
    * when the affected agents have acknowledged or the time is up). Its performance is unknown until the next `report`.
-   * Throws `OUT_OF_RANGE`, `DEFINITION_CONFLICT`, `INVALID_ARGUMENT`; strong: `CONFLICT`, `NO_VALIDATORS`, `NO_QUORUM`, `UNKNOWN_OUTCOME`.
+   * Throws `OUT_OF_RANGE`, `DEFINITION_CONFLICT`, `INVALID_ARGUMENT`, `STOPPED`; of composites `PAYLOAD_TOO_LARGE`; strong: `CONFLICT`, `NO_VALIDATORS`, `NO_QUORUM`, `UNKNOWN_OUTCOME`.
    *
    * @example
    * await temperature.set(temperature.value + 0.1, { weight: 0.5 });
@@ -216,7 +228,7 @@ export interface Variable<T> extends Disposable {
   set(value: T, options?: SetOptions): Promise<VariableWrite<T>>;
   /**
    * How well this node did with the value it contributed: 0 (worst) to 1 (best). Without a contribution of its own the present value becomes it.
-   * Throws `INVALID_ARGUMENT`, `DEFINITION_CONFLICT`.
+   * Throws `INVALID_ARGUMENT` (also of a strong variable, whose one value is not weighed), `DEFINITION_CONFLICT`, `STOPPED`.
    */
   report(performance: number): void;
   /** Takes this node's contribution back. */
@@ -231,13 +243,14 @@ export interface Variable<T> extends Disposable {
   /**
    * Fixes one value for all through the validators, by compare-and-set on the version agreed on before; contributions made before count no more, those made after do again.
    * Resolves when all affected agents have acknowledged it, or with the list of those that have not when the time is up.
-   * Throws `CONFLICT`, `OUT_OF_RANGE`, `NO_VALIDATORS`, `NO_QUORUM`, `UNKNOWN_OUTCOME`, `DEFINITION_CONFLICT`.
+   * Throws `CONFLICT`, `OUT_OF_RANGE`, `INVALID_ARGUMENT`, `NO_VALIDATORS`, `NO_QUORUM`, `UNKNOWN_OUTCOME`, `DEFINITION_CONFLICT`, `STOPPED`.
    */
   coordinate(options: CoordinateOptions<T>): Promise<VariableWrite<T>>;
   /** Takes this node's contribution and definition back; the handle shows its last value from then on. */
   [Symbol.dispose](): void;
 }
 
+/** How a variable is on this node; part of `mesh.status()`. */
 export interface VariableStatus {
   readonly name: string;
   readonly kind: Variable<unknown>['kind'];

@@ -48,6 +48,7 @@ export interface BreakerOptions {
     | undefined;
 }
 
+/** What `onChange` and the event `breaker` tell: one agent became closed, open or half open, as seen by this node. */
 export interface BreakerChange {
   readonly id: string;
   readonly agent: AgentId;
@@ -57,6 +58,7 @@ export interface BreakerChange {
   readonly reason: string;
 }
 
+/** How one protected agent is, as seen by this node. */
 export interface AgentBreakerStatus {
   readonly agent: AgentId;
   readonly state: BreakerState;
@@ -70,6 +72,7 @@ export interface AgentBreakerStatus {
   readonly reason: string | undefined;
 }
 
+/** A breaker with all agents it has seen calls to. */
 export interface BreakerStatus {
   readonly id: string;
   readonly scope: 'node' | 'zone' | 'cluster';
@@ -80,6 +83,7 @@ export interface BreakerStatus {
   readonly probes: number;
 }
 
+/** Protects the calls that go out from this node until it is disposed of. `state`, `reset` and `trip` throw `INVALID_ARGUMENT` for an agent it does not protect; `reset` and `trip` throw `STOPPED` afterwards. */
 export interface CircuitBreaker extends Disposable {
   readonly id: string;
   /** Of the agent named by `options.agent`; for criteria name the agent. `closed` for one never called. */

@@ -3,6 +3,7 @@ import type { NodeId } from '../../../node-id.ts';
 import type { AgentId } from '../../../value.ts';
 import type { Criteria } from '../../registry/records.ts';
 
+/** Nodes that share a limit make it with the same options: each divides the rate that it was given itself. */
 export interface RateLimiterOptions {
   /** The same on all nodes that share the limit: 1 to 128 characters. */
   readonly id: string;
@@ -36,6 +37,7 @@ export interface RateLimiterOptions {
   readonly strict?: boolean | undefined;
 }
 
+/** What became of a request: taken, or when to ask again. */
 export type RateDecision =
   | { readonly allowed: true /** Tokens left here now. */; readonly remaining: number }
   | {
@@ -43,6 +45,7 @@ export type RateDecision =
       readonly retryAfterMs: number;
     };
 
+/** How a limit is, as seen by this node. */
 export interface RateLimiterStatus {
   readonly id: string;
   readonly scope: 'node' | 'zone' | 'cluster';
@@ -59,6 +62,7 @@ export interface RateLimiterStatus {
   readonly keys: number;
 }
 
+/** A limit as this node holds it, until it is disposed of: then its share is free for the others. */
 export interface RateLimiter extends Disposable {
   readonly id: string;
   /**

@@ -121,7 +121,13 @@ export class Limiters {
 
   #keyOf({ terms, id }: MeshLimiter, { agent, method }: AttemptInfo): string {
     if (terms.key === undefined) return '';
-    const key: unknown = terms.key({ agent, method });
+    let key: unknown;
+    try {
+      key = terms.key({ agent, method });
+    } catch (cause) {
+      const text = `The function 'key' of the rate limiter '${id}' threw, so the message to agent ${agent} was not sent: ${String(cause)}`;
+      throw new QuorateError('INVALID_ARGUMENT', text, { limit: id }, { cause });
+    }
     if (typeof key === 'string') return key;
     throw new QuorateError('INVALID_ARGUMENT', `The function 'key' of the rate limiter '${id}' must answer text.`, {
       limit: id,

@@ -20,8 +20,10 @@ export type BuiltInMetric =
 /** `rate`: measurements per second. Percentiles are within 1 % of the true value (relative). */
 export type Aggregation = 'p50' | 'p90' | 'p95' | 'p99' | 'mean' | 'min' | 'max' | 'sum' | 'count' | 'rate';
 
+/** How bad it is; `ok` ends an incident. */
 export type AlertLevel = 'ok' | 'warning' | 'critical';
 
+/** The same on all nodes that take part: measurements of one id with another metric, agent, window or scope are not put together. */
 export interface MonitorOptions {
   /** The same on all nodes that take part: 1 to 128 characters. */
   readonly id: string;
@@ -49,6 +51,7 @@ export interface MonitorOptions {
   readonly notify?: { readonly agents: readonly AgentId[]; readonly method?: string | undefined } | undefined;
 }
 
+/** A change of level, as told to listeners, to the event `alert` and to the agents of `notify`. */
 export interface Alert {
   readonly monitor: string;
   /** The same on all nodes; one from the first warning until all is well. */
@@ -68,6 +71,7 @@ export interface Alert {
   readonly at: number;
 }
 
+/** What a monitor shows at this moment. */
 export interface MonitorStatus {
   readonly id: string;
   readonly metric: string;
@@ -81,6 +85,7 @@ export interface MonitorStatus {
   readonly incident: string | undefined;
 }
 
+/** Measures, or is given measurements, until it is disposed of. */
 export interface Monitor extends Disposable {
   readonly id: string;
   /** Adds a measurement; for metrics of the application, and for built-in ones too. Throws `INVALID_ARGUMENT` for what is no finite number. */

@@ -182,6 +182,24 @@ describe('calls', () => {
     await clock.advance(1_000);
     await waits;
   });
+
+  test('a function that names no key is told by a code, and its call is not sent', () => {
+    const thrown = new Error('no tenant');
+    const fails = (key: () => string): unknown => {
+      const { limiters } = local();
+      limiters.rateLimiter(limit({ agents: 'a', key }));
+      try {
+        return limiters.admit(attempt('a'));
+      } catch (error) {
+        return error;
+      }
+    };
+    const fault = (): never => {
+      throw thrown;
+    };
+    expect(fails(fault)).toMatchObject({ code: 'INVALID_ARGUMENT', data: { limit: 'l' }, cause: thrown });
+    expect(fails(() => 5 as unknown as string)).toMatchObject({ code: 'INVALID_ARGUMENT', data: { limit: 'l' } });
+  });
 });
 
 test('what comes later with other options is refused; after disposal anything goes', () => {
