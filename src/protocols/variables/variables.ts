@@ -122,6 +122,8 @@ export interface NumberOptions extends VariableOptions<number> {
 /** One of a list of texts. */
 export interface ChoiceOptions<T extends string> extends VariableOptions<T> {
   readonly choices: readonly T[];
+  /** One of `choices`. */
+  readonly default: NoInfer<T>;
   /**
    * With `resolve: 'majority'`: the choice shown is left for another only when that one's score is greater by this share, 0.1 for 10 %. Default 0. A switch made by one node
    * is taken over by all, so that the mesh does not flutter.

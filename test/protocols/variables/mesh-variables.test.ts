@@ -63,6 +63,16 @@ describe('definitions', () => {
     expect(percent.explain().ignored).toEqual([{ node: young.shared.self, reason: 'of version 2, later than ours' }]);
   });
 
+  it('of choices have the type of the choices, whatever the default is', () => {
+    const { variables } = new Fleet({ seed: 20 }).join();
+    const model = variables.choice('model', { choices: ['small', 'large'], default: 'small' });
+    const shown: 'small' | 'large' = model.value;
+    expect(shown).toBe('small');
+    // @ts-expect-error A default that is no choice makes no choice of itself.
+    const define = (): unknown => variables.choice('size', { choices: ['small', 'large'], default: 'tiny' });
+    expect(define).toThrowError(/default must be an allowed value, and is none of the choices/);
+  });
+
   it('in a zone concern that zone', async () => {
     const fleet = new Fleet({ seed: 3 });
     const [east, west, near] = [fleet.join('east'), fleet.join('west'), fleet.join('east')];
