@@ -56,6 +56,11 @@ export class MeshInfrastructure implements Infrastructure, CallPolicy {
     };
   }
 
+  /** Entries of other nodes that were none, since the start; of breakers, monitors and alerts. */
+  get malformed(): number {
+    return this.#breakers.malformed + this.#monitors.refused.malformed;
+  }
+
   /** Stops protecting and sharing. Idempotent. */
   stop(): void {
     this.#setPolicy(undefined);
