@@ -2,7 +2,7 @@
  * Shared variables: reading one, setting one, how soon another process shows it, working out a value from 100 contributions, and agreeing on one with four
  * validators (a process each, f = 1, synced to disk) from a node that is none.
  *
- *   npm run bench -- variables [--json] [-- --changes 150 --rounds 3 --sets 300]
+ *   npm run bench -- variables [--json] [-- --changes 150 --rounds 3 --sets 400]
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import { benchArguments, nanosecondsPerCall, quantile, report } from './harness.
 import { ReplicaGroup } from './pbft/group.ts';
 import type { FromSide, Side } from './visibility/side.ts';
 
-const { json, changes, rounds, sets } = benchArguments({ changes: 150, rounds: 3, sets: 300 });
+const { json, changes, rounds, sets } = benchArguments({ changes: 150, rounds: 3, sets: 400 });
 const options = { min: 0, max: 1e6, default: 0 } as const;
 /** A power of two, to pick one by a mask. */
 const known = 512;
@@ -111,7 +111,7 @@ async function strong(): Promise<number[]> {
       await variable.set(value);
       samples.push(performance.now() - begin);
     }
-    return samples.slice(Math.floor(sets / 10));
+    return samples.slice(Math.floor(sets / 4));
   } finally {
     await group.stop();
   }

@@ -13,5 +13,5 @@ if (side === 'reader') {
 } else {
   tell({ type: 'ready', address: '' });
   // The time is taken before the write, so the writer's own work counts too.
-  await changeEvery(20, () => void clock.set(machineNow()));
+  await changeEvery(10, () => void clock.set(machineNow()));
 }
