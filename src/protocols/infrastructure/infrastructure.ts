@@ -6,7 +6,7 @@ import type { BreakerOptions, BreakerStatus, CircuitBreaker } from './breaker/br
 import type { RateLimiter, RateLimiterOptions, RateLimiterStatus } from './limiter/limiter.ts';
 import type { Monitor, MonitorOptions, MonitorStatus } from './monitor/monitor.ts';
 
-/** All throw `INVALID_ARGUMENT` (every wrong field named), `ALREADY_EXISTS` for an id this node has with other options, `STOPPED`. The same again gives the same object. */
+/** Those that make something throw `INVALID_ARGUMENT` (every wrong field named), `INVALID_CRITERIA` (a breaker's `agent`), `ALREADY_EXISTS` for an id this node has with other options, `LIMIT_EXCEEDED`, `STOPPED`. The same again gives the same object. */
 export interface Infrastructure {
   /**
    * @example

@@ -17,7 +17,7 @@ export type BuiltInMetric =
   | 'variableSkew'
   | 'replicationLag';
 
-/** `rate`: measurements per second. Percentiles are within 1 % of the true value (relative). */
+/** `rate`: measurements per second, over the window, or since the monitor was made on their node where that is less. Percentiles are within 1 % of the true value (relative). */
 export type Aggregation = 'p50' | 'p90' | 'p95' | 'p99' | 'mean' | 'min' | 'max' | 'sum' | 'count' | 'rate';
 
 /** How bad it is; `ok` ends an incident. */
