@@ -339,36 +339,40 @@ describe('a member that writes what it likes', () => {
     await leaves(attacker);
   });
 
-  it('a back-dated definition stops a variable as documented: says who, reports once, and ends with its author', async () => {
+  it('back-dated definitions: two honest nodes keep their variable, one alone is told who has taken it, once, until that one is gone', async () => {
     const attacker = await member();
-    const { terms } = honest
-      .node(0)
-      .mesh.variables.announced()
-      .find(({ name }) => name === 'model') as AnnouncedVariable;
-    const reported: string[][] = honest.nodes.map(() => []);
-    for (const [index, { mesh: node }] of honest.nodes.entries()) {
-      node.on('definitionConflict', () => void reported[index]?.push('conflict'));
-    }
-    for (let n = 0; n < 40; n++) {
-      const facts = { ...terms, [`field ${n}`]: n, choices: ['mine'] };
+    const { mesh: alone } = honest.node(1);
+    using lonely = alone.variables.choice('lonely', { choices: ['a', 'b'], default: 'a' });
+    await lonely.set('b');
+    const termsOf = (name: string): Fields =>
+      (alone.variables.announced().find((one) => one.name === name) as AnnouncedVariable).terms;
+    const back = (name: string, changes: Fields): Value =>
+      writeDefinition({ version: 1, facts: { ...termsOf(name), ...changes }, at: 1 });
+    const reported: string[] = [];
+    for (const { mesh: node } of honest.nodes) node.on('definitionConflict', ({ variable }) => reported.push(variable));
+    for (let n = 0; n <= 40; n++) {
+      const isThere = n % 2 === 0;
       await write(attacker, 'variables', {
-        'd/model': n % 2 === 0 ? writeDefinition({ version: 1, facts, at: 1 }) : undefined,
+        'd/model': isThere ? back('model', { [`field ${n}`]: n, choices: ['mine'] }) : undefined,
+        'd/lonely': isThere ? back('lonely', { [`field ${n}`]: n, choices: ['mine'] }) : undefined,
       });
       await isHeard(attacker);
     }
-    await write(attacker, 'variables', {
-      'd/model': writeDefinition({ version: 1, facts: { ...terms, choices: ['mine'] }, at: 1 }),
-    });
-    await pollUntil(() => honest.nodes.every(({ mesh: node }) => node.variables.get('model')?.conflict !== undefined));
-    for (const [index, { mesh: node }] of honest.nodes.entries()) {
-      const variable = node.variables.get('model');
-      expect(variable?.conflict).toMatchObject({ code: 'DEFINITION_CONFLICT', data: { node: attacker.id } });
-      expect(variable?.value).toBe('good');
-      await expect(variable?.set('fast')).rejects.toThrow(attacker.id);
-      expect(reported[index]?.length).toBeLessThanOrEqual(2);
+    await pollUntil(() => lonely.conflict !== undefined);
+    expect(lonely.conflict).toMatchObject({ code: 'DEFINITION_CONFLICT', data: { node: attacker.id } });
+    expect(lonely.value).toBe('b');
+    await expect(lonely.set('a')).rejects.toThrow(attacker.id);
+    expect(reported.filter((name) => name === 'lonely').length).toBeLessThanOrEqual(2);
+    expect(reported).not.toContain('model');
+    for (const { mesh: node } of honest.nodes) {
+      expect(node.variables.get('model')?.conflict).toBeUndefined();
+      expect(node.variables.announced()).toContainEqual(
+        expect.objectContaining({ name: 'model', definedBy: expect.objectContaining({ length: count }) }),
+      );
     }
     await leaves(attacker);
-    await pollUntil(() => honest.nodes.every(({ mesh: node }) => node.variables.get('model')?.conflict === undefined));
+    await pollUntil(() => lonely.conflict === undefined);
+    await lonely.set('a');
     await holds();
   });
 

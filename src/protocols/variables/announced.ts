@@ -2,14 +2,14 @@
  * The variables of the mesh as live nodes announce them, also those that this node has not defined.
  *
  * Announcements are hostile input: what is malformed, or stamped too far ahead, is nothing; names and lists are bounded. Of several versions of a name the
- * one shown is that which most live nodes have, so that a single node cannot hide a variable behind a version of its own; at a version the earliest definition
- * stands, as everywhere else. Nothing is kept between calls but what was read of entries that are still the same objects.
+ * one shown is that which most live nodes have, so that a single node cannot hide a variable behind a version of its own; of several definitions at a version that which
+ * stands everywhere. Nothing is kept between calls but what was read of entries that are still the same objects.
  */
 import type { HybridClock } from '../../hlc.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { Value } from '../../value.ts';
 import type { SharedEntries } from '../sharing/shared-entries.ts';
-import { isEarlier } from './definers.ts';
+import { standingOf } from './definers.ts';
 import { differences } from './definition.ts';
 import { agreedHintKey, type DefinitionEntry, definitionKey, readDefinition } from './entries.ts';
 import type { AnnouncedVariable, VariableScope } from './variables.ts';
@@ -115,7 +115,7 @@ function announcement(name: string, zone: string | undefined, group: readonly Sa
   const versions = new Map<number, { stands: Said; alike: Said[]; others: Said[] }>();
   for (const version of new Set(group.map((said) => said.version))) {
     const of = group.filter((said) => said.version === version);
-    const stands = of.reduce((earliest, said) => (isEarlier(said, earliest) ? said : earliest));
+    const stands = standingOf(of);
     const alike = of.filter((said) => said.digest === stands.digest);
     versions.set(version, { stands, alike, others: of.filter((said) => said.digest !== stands.digest) });
   }

@@ -27,15 +27,21 @@ export class Definers {
     this.#options = options;
   }
 
-  /** The earliest definition by another node at that version. */
-  earliest(entries: ReadonlyMap<NodeId, Value>, version: number): StandingDefinition | undefined {
-    let found: StandingDefinition | undefined;
+  /** The definition that stands at that version, if it is not this node's own or one like it. `at`: when its own was made; undefined while it is not, and so counts for nothing. */
+  standing(
+    entries: ReadonlyMap<NodeId, Value>,
+    version: number,
+    own: { readonly digest: string; readonly at: number | undefined },
+  ): StandingDefinition | undefined {
+    const said: (Claim & { readonly definition?: DefinitionEntry })[] = [];
+    if (own.at !== undefined) said.push({ digest: own.digest, at: own.at, node: this.#options.self });
     for (const [node, definition] of this.#others(entries)) {
-      if (definition.version !== version) continue;
-      const one = { ...definition, node };
-      if (found === undefined || isEarlier(one, found)) found = one;
+      const { digest, at } = definition;
+      if (definition.version === version) said.push({ digest, at, node, definition });
     }
-    return found;
+    if (said.length === 0) return undefined;
+    const { node, digest, definition } = standingOf(said);
+    return definition === undefined || digest === own.digest ? undefined : { ...definition, node };
   }
 
   /** Live nodes with a definition that does not contradict the one that stands at the version; without this one. */
@@ -63,6 +69,29 @@ export class Definers {
         yield [node, known.definition];
     }
   }
+}
+
+/** What a node says of a variable at one version. */
+interface Claim {
+  readonly digest: string;
+  readonly at: number;
+  readonly node: NodeId;
+}
+
+/**
+ * Of definitions at one version that which most nodes have, by its earliest; of several that as many have, the earliest. So one member that back-dates its own takes a name from one other
+ * node, and not from two that agree. `said` is not empty.
+ */
+export function standingOf<C extends Claim>(said: readonly C[]): C {
+  const groups = [...Map.groupBy(said, ({ digest }) => digest).values()].map((alike) => ({
+    count: alike.length,
+    first: alike.reduce((first, one) => (isEarlier(one, first) ? one : first)),
+  }));
+  const most = groups.reduce((best, group) => {
+    if (group.count !== best.count) return group.count > best.count ? group : best;
+    return isEarlier(group.first, best.first) ? group : best;
+  });
+  return most.first;
 }
 
 export function isEarlier(

@@ -2,8 +2,8 @@
  * What a node says a variable is. The part that must be alike everywhere is plain data, sent to others and compared by its digest; code (a
  * schema, a rule of the application, `migrate`) stays here and is represented by its name.
  *
- * Of two definitions that differ at the same version the earlier stands, by hybrid logical time and then by node id: every node that has heard
- * of both picks the same. As with names of agents, that is a rule among honest nodes: a member can back-date what it says.
+ * Of definitions that differ at the same version the one that most nodes have stands; of several that as many have, the earliest, by hybrid logical time and then by node id: every node that
+ * has heard of the same picks the same. A member can back-date what it says, and so take a name from one other node, though not from two that agree; or be there first.
  */
 import { createHash } from 'node:crypto';
 import type { StandardSchemaV1 } from '@standard-schema/spec';

@@ -3,7 +3,7 @@ import type { QuorateError } from '../../errors.ts';
 import type { HybridClock } from '../../hlc.ts';
 import type { NodeId } from '../../node-id.ts';
 import type { SharedEntries } from '../sharing/shared-entries.ts';
-import { Definers, isEarlier, type StandingDefinition } from './definers.ts';
+import { Definers, type StandingDefinition } from './definers.ts';
 import { type Definition, definitionConflict } from './definition.ts';
 import { definitionKey, writeDefinition } from './entries.ts';
 
@@ -25,19 +25,19 @@ export class OwnDefinition<T> {
   #conflict: QuorateError | undefined;
   #hadConflict = false;
 
-  /** Throws `DEFINITION_CONFLICT` when another definition was there before. */
+  /** Throws `DEFINITION_CONFLICT` when another definition stands. */
   constructor(definition: Definition<T>, tools: OwnDefinitionTools) {
     const { entries, hlc, isInScope } = tools;
     this.#definition = definition;
     this.#tools = tools;
     this.#key = definitionKey(definition.name);
     this.#definers = new Definers({ self: entries.self, hlc, isInScope });
-    const other = this.#otherDefinition();
+    const other = this.#otherDefinition(undefined);
     if (other !== undefined) throw definitionConflict(definition, other.node, other);
     this.#at = hlc.now();
   }
 
-  /** Set while an earlier definition of another node differs. */
+  /** Set while a definition stands that differs. */
   get conflict(): QuorateError | undefined {
     return this.#conflict;
   }
@@ -75,17 +75,16 @@ export class OwnDefinition<T> {
 
   /** Looks at what others say anew. */
   review(): void {
-    const other = this.#otherDefinition();
-    const stands = other === undefined || !isEarlier(other, { at: this.#at, node: this.#tools.entries.self });
+    const other = this.#otherDefinition(this.#at);
     this.#hadConflict = this.#conflict !== undefined;
-    this.#conflict = stands ? undefined : definitionConflict(this.#definition, other.node, other);
+    this.#conflict = other === undefined ? undefined : definitionConflict(this.#definition, other.node, other);
     this.#tools.onChange();
   }
 
-  /** The earliest definition of another node at our version, if it is not like ours. */
-  #otherDefinition(): StandingDefinition | undefined {
-    if (this.#definition.scope === 'node') return undefined;
-    const earliest = this.#definers.earliest(this.#tools.entries.of(this.#key), this.#definition.version);
-    return earliest?.digest === this.#definition.digest ? undefined : earliest;
+  /** The definition that stands at our version, if it is not like ours, which was made at that time, if it was. */
+  #otherDefinition(at: number | undefined): StandingDefinition | undefined {
+    const { scope, version, digest } = this.#definition;
+    if (scope === 'node') return undefined;
+    return this.#definers.standing(this.#tools.entries.of(this.#key), version, { digest, at });
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NodeId } from '../../../src/node-id.ts';
-import { isEarlier } from '../../../src/protocols/variables/definers.ts';
+import { isEarlier, standingOf } from '../../../src/protocols/variables/definers.ts';
 import {
   type CommonOptions,
   commonProblems,
@@ -65,6 +65,21 @@ describe('definitions', () => {
     expect(conflict.data).toMatchObject({ variable: 'x', version: 1, node: 'someone' });
     const older = definitionConflict(define({ version: 2 }), undefined, { version: 1, facts: define().facts });
     expect(older.data['difference']).toEqual([{ field: 'version', here: '2', there: '1' }]);
+  });
+
+  it('stand when most have them, in whatever order they are heard, and whatever stamp a single one claims', () => {
+    const claim = fc.record({ at: fc.nat({ max: 9 }), digest: fc.constantFrom('a', 'b', 'c') });
+    fc.assert(
+      fc.property(fc.array(claim, { minLength: 1, maxLength: 8 }), (claims) => {
+        const said = claims.map((one, index) => ({ ...one, node: `node-${index}` as NodeId }));
+        const { digest } = standingOf(said);
+        expect(standingOf(said.toReversed()).digest).toBe(digest);
+        const countOf = (of: string): number => said.filter((one) => one.digest === of).length;
+        for (const other of ['a', 'b', 'c']) expect(countOf(digest)).toBeGreaterThanOrEqual(countOf(other));
+        const liar = { at: 0, digest: 'mine', node: 'liar' as NodeId };
+        if (countOf(digest) > 1) expect(standingOf([...said, liar]).digest).toBe(digest);
+      }),
+    );
   });
 
   it('stand by stamp and then by node, for every pair one of them', () => {
