@@ -1,5 +1,6 @@
 /** Monitors of many nodes in virtual time: owners die, nodes are cut off and come, values flap. */
 import { describe, expect, test } from 'vitest';
+import type { Clock } from '../../../src/clock.ts';
 import { type MonitorNode, MonitorWorld } from '../../protocols/infrastructure/monitor/monitor-nodes.ts';
 import { seeds } from '../seeds.ts';
 
@@ -248,6 +249,70 @@ describe.each(seeds(5))('seed %i', (seed) => {
     }
     load.stop();
   });
+});
+
+/** A process that is stopped: timers that were due meanwhile fire when it goes on. */
+class Standstill {
+  #held: (() => void)[] | undefined;
+
+  readonly clockOf = (clock: Clock): Clock => ({
+    now: () => clock.now(),
+    wallNow: () => clock.wallNow(),
+    after: (ms, fire) => {
+      let isCancelled = false;
+      const run = (): void => {
+        if (isCancelled) return;
+        if (this.#held === undefined) fire();
+        else this.#held.push(run);
+      };
+      const timer = clock.after(ms, run);
+      return {
+        cancel: () => {
+          isCancelled = true;
+          timer.cancel();
+        },
+      };
+    },
+  });
+
+  begin(): void {
+    this.#held = [];
+  }
+
+  end(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const run of held) run();
+  }
+}
+
+test('an owner that stood still hears what became of the incident before it judges', async () => {
+  const world = new MonitorWorld({ seed: 7 });
+  const stills = new Map<MonitorNode, Standstill>();
+  for (let index = 0; index < 4; index++) {
+    const still = new Standstill();
+    stills.set(world.join(undefined, { clockOf: still.clockOf }), still);
+  }
+  for (const node of world.nodes) node.monitor(options);
+  const measure = async (value: number, nodes: readonly MonitorNode[], times: number): Promise<void> => {
+    for (let n = 0; n < times; n++) {
+      for (const node of nodes) node.record(value);
+      await world.run(200);
+    }
+  };
+  await measure(200, world.nodes, 25);
+  expect(world.nodes.map(({ levels }) => levels)).toEqual(['w', 'w', 'w', 'w']);
+  const owner = byId(world, raisers(world.nodes)[0] as string);
+  const others = world.nodes.filter((node) => node !== owner);
+  stills.get(owner)?.begin();
+  world.shared.partition([owner.entries]);
+  await measure(900, others, 75);
+  expect(others.map(({ levels }) => levels)).toEqual(['wc', 'wc', 'wc']);
+  stills.get(owner)?.end();
+  world.shared.heal();
+  await measure(900, world.nodes, 25);
+  expect(world.nodes.map(({ levels }) => levels)).toEqual(['wc', 'wc', 'wc', 'wc']);
+  expect(world.calls.filter(({ alert }) => alert.level === 'ok')).toEqual([]);
 });
 
 test('what nodes measure is said at most every twentieth of the window, and nothing when nothing is measured', async () => {

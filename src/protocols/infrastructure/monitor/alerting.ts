@@ -137,6 +137,8 @@ export class Alerting {
     this.#timer?.timer.cancel();
     const timer = clock.after(Math.max(1, at - clock.now()), () => {
       this.#timer = undefined;
+      // After a standstill of the process the others may have judged meanwhile: it begins as a new owner does.
+      if (clock.now() - at > settleMs && this.#isOwner) this.#ownerSince = clock.now();
       this.#judge();
     });
     this.#timer = { timer, at };

@@ -1,4 +1,5 @@
 /** Monitors of simulated nodes over shared entries, for tests: what was measured, heard and called. */
+import type { Clock } from '../../../../src/clock.ts';
 import { QuorateError } from '../../../../src/errors.ts';
 import type { MetricSources } from '../../../../src/protocols/infrastructure/monitor/metric-sources.ts';
 import type { Alert, Monitor, MonitorOptions } from '../../../../src/protocols/infrastructure/monitor/monitor.ts';
@@ -8,6 +9,8 @@ import { type SharedNode, SharedWorld, type SharedWorldOptions } from '../../../
 export interface MonitorNodeOptions {
   readonly liars?: number;
   readonly metrics?: MetricSources;
+  /** What the node takes for its clock. */
+  readonly clockOf?: (clock: Clock) => Clock;
 }
 
 /** A call to an agent about an alert. */
@@ -57,14 +60,18 @@ export class MonitorNode {
   readonly #world: MonitorWorld;
   readonly #made: Monitor[] = [];
 
-  constructor(world: MonitorWorld, entries: SharedNode, { liars = 1, metrics = {} }: MonitorNodeOptions) {
+  constructor(
+    world: MonitorWorld,
+    entries: SharedNode,
+    { liars = 1, metrics = {}, clockOf = (clock) => clock }: MonitorNodeOptions,
+  ) {
     this.#world = world;
     this.entries = entries;
     const { zone, clock, rng } = entries;
     this.monitors = new Monitors({
       entries,
       zone,
-      clock,
+      clock: clockOf(clock),
       rng,
       liars,
       metrics,
