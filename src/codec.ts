@@ -37,9 +37,19 @@ const decodeOptions = {
     },
     [TAG_BIGINT_POS]: bigIntDecoder,
     [TAG_BIGINT_NEG]: bigNegIntDecoder,
-    [TAG_MAP]: mapDecoder,
+    [TAG_MAP]: plainKeyedMap,
   },
 };
+
+/** Keys that are no single item have no order, so that equal maps would not give equal bytes. */
+function plainKeyedMap(decodeContent: Parameters<typeof mapDecoder>[0]): Map<unknown, unknown> {
+  const map = mapDecoder(decodeContent);
+  for (const key of map.keys()) {
+    const isPlain = typeof key !== 'bigint' && (typeof key !== 'object' || key === null || key instanceof Uint8Array);
+    if (!isPlain) throw new Error('a map whose keys are bigints, dates, lists or maps');
+  }
+  return map;
+}
 
 /**
  * Tag 1 holds seconds as a double. Times 1,000 that is not always the millisecond it came from, so the one

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeValue, encodeValue, maxDepth } from '../src/codec.ts';
+import type { Value } from '../src/value.ts';
 
 const value = fc.letrec((tie) => ({
   any: fc.oneof(
@@ -67,5 +68,23 @@ describe('codec', () => {
     expect(decodeValue(encodeValue(deep)).ok).toBe(true);
     expect(() => encodeValue([deep])).toThrowError(expect.objectContaining({ code: 'UNSUPPORTED_VALUE' }));
     expect(decodeValue(new Uint8Array(50_000).fill(0x81))).toEqual({ ok: false, reason: 'too deep' });
+  });
+
+  it('refuses maps whose keys have no order', () => {
+    const complex = [10n, new Date(0), [1], { a: 1 }, new Map()];
+    for (const key of complex) {
+      expect(decodeValue(encodeValue(new Map([[key, 1]])))).toEqual({
+        ok: false,
+        reason: 'a map whose keys are bigints, dates, lists or maps',
+      });
+    }
+    const plain = new Map<Value, Value>([
+      [1, 'a'],
+      ['1', 'b'],
+      [true, 'c'],
+      [null, 'd'],
+      [Uint8Array.of(1), 'e'],
+    ]);
+    expect(decodeValue(encodeValue(plain))).toEqual({ ok: true, value: plain });
   });
 });
