@@ -5,7 +5,7 @@
  *   npm run bench -- mesh [--json] -- --nodes 100 --agents 1000
  *
  * Processes hold ten nodes each; one more holds the node that is killed, one the node that is stopped. The
- * reference is Serf (Debian), measured on a machine of this kind by shared/research; it is quoted, not run.
+ * reference is Serf (Debian), measured on a machine of this kind; it is quoted, not run.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
