@@ -1,6 +1,7 @@
 /** Whom a variable affects, and which of the nodes tells each of them. Pure. */
 import { QuorateError } from '../../../errors.ts';
 import type { NodeId } from '../../../node-id.ts';
+import type { AgentId } from '../../../value.ts';
 import { maxMethodBytes } from '../../messaging/limits.ts';
 import type { Criteria } from '../../registry/records.ts';
 import type { AffectedAgents } from '../variables.ts';
@@ -10,6 +11,8 @@ export const defaultMethod = 'variableChanged';
 export interface Affected {
   /** What the registry is asked. */
   readonly criteria: Criteria;
+  /** The agents, when they were named one by one. */
+  readonly ids: readonly AgentId[];
   readonly method: string;
 }
 
@@ -18,7 +21,7 @@ export interface Affected {
  * checks. Throws `INVALID_ARGUMENT`.
  */
 export function affectedAgents(affects: AffectedAgents): Affected {
-  if (!hasAgents(affects)) return { criteria: asCriteria(affects), method: defaultMethod };
+  if (!hasAgents(affects)) return { ...asked(affects), method: defaultMethod };
   const { agents, method = defaultMethod } = affects;
   if (typeof method !== 'string' || method === '' || Buffer.byteLength(method) > maxMethodBytes) {
     throw new QuorateError(
@@ -27,7 +30,7 @@ export function affectedAgents(affects: AffectedAgents): Affected {
       { method },
     );
   }
-  return { criteria: asCriteria(agents), method };
+  return { ...asked(agents), method };
 }
 
 type WithMethod = Extract<AffectedAgents, { readonly agents: unknown }>;
@@ -37,8 +40,10 @@ const hasAgents = (affects: AffectedAgents): affects is WithMethod =>
 
 const isIds = (list: readonly unknown[]): list is readonly string[] => list.every((id) => typeof id === 'string');
 
-function asCriteria(agents: readonly string[] | Criteria): Criteria {
-  return Array.isArray(agents) && isIds(agents) ? { id: [...new Set(agents)] } : (agents as Criteria);
+function asked(agents: readonly string[] | Criteria): Pick<Affected, 'criteria' | 'ids'> {
+  if (!Array.isArray(agents) || !isIds(agents)) return { criteria: agents as Criteria, ids: [] };
+  const ids = [...new Set(agents)];
+  return { criteria: { id: ids }, ids };
 }
 
 /**

@@ -47,6 +47,7 @@ class AgentAudience implements Audience {
   readonly #tools: AudiencesTools;
   readonly #options: AudienceOptions;
   readonly #criteria: Criteria;
+  readonly #ids: readonly AgentId[];
   readonly #method: string;
   readonly #agents = new Map<AgentId, Listener>();
   /** What agents that have gone out of sight were sent last: it may still reach them, and be out of date when they are back. */
@@ -54,10 +55,11 @@ class AgentAudience implements Audience {
   readonly #over = new AbortController();
   readonly #waits = new Set<() => void>();
 
-  constructor(tools: AudiencesTools, options: AudienceOptions, { criteria, method }: Affected) {
+  constructor(tools: AudiencesTools, options: AudienceOptions, { criteria, ids, method }: Affected) {
     this.#tools = tools;
     this.#options = options;
     this.#criteria = criteria;
+    this.#ids = ids;
     this.#method = method;
     const events = tools.registry.watch(criteria, { signal: this.#over.signal });
     this.#meetAll();
@@ -72,6 +74,9 @@ class AgentAudience implements Audience {
     this.#meetAll();
     const acknowledged: AgentId[] = [];
     const unacknowledged = new Map<AgentId, string>();
+    for (const id of this.#ids) {
+      if (!this.#agents.has(id)) unacknowledged.set(id, 'no agent of that name is registered');
+    }
     const open = new Map<AgentId, () => void>();
     return new Promise((resolve) => {
       const letGo = keepAlive();

@@ -56,7 +56,7 @@ export interface Audience {
   tell(news: News): void;
   /**
    * Tells all matching agents, wherever they are and whosever to tell, and resolves with who acknowledged it: when all have, when the time is up, or when
-   * `signal` aborts. Never rejects. An agent that matches only later is told behind, and is not on the list.
+   * `signal` aborts. Never rejects. An agent that matches only later is told behind, and is not on the list; one that was named by its id and is not registered is, as not having acknowledged.
    */
   tellAndWait(news: News, options: WaitOptions): Promise<Acknowledgements>;
   /** What `definers` answers has changed: some agents may be this node's to tell from now on, or not any more. */

@@ -10,13 +10,17 @@ import type { AffectedAgents } from '../../../../src/protocols/variables/variabl
 
 test('ids, criteria in both styles, and either with a method', () => {
   const method = defaultMethod;
-  expect(affectedAgents(['a', 'b', 'a'])).toEqual({ criteria: { id: ['a', 'b'] }, method });
-  expect(affectedAgents([])).toEqual({ criteria: { id: [] }, method });
-  expect(affectedAgents({ capabilities: 'llm' })).toEqual({ criteria: { capabilities: 'llm' }, method });
+  expect(affectedAgents(['a', 'b', 'a'])).toEqual({ criteria: { id: ['a', 'b'] }, ids: ['a', 'b'], method });
+  expect(affectedAgents([])).toEqual({ criteria: { id: [] }, ids: [], method });
+  expect(affectedAgents({ capabilities: 'llm' })).toEqual({ criteria: { capabilities: 'llm' }, ids: [], method });
   const tuples = [['kind', 'worker', 'eq']] as const;
-  expect(affectedAgents(tuples)).toEqual({ criteria: tuples, method });
-  expect(affectedAgents({ agents: ['a'], method: 'tune' })).toEqual({ criteria: { id: ['a'] }, method: 'tune' });
-  expect(affectedAgents({ agents: { zone: 'eu' } })).toEqual({ criteria: { zone: 'eu' }, method });
+  expect(affectedAgents(tuples)).toEqual({ criteria: tuples, ids: [], method });
+  expect(affectedAgents({ agents: ['a'], method: 'tune' })).toEqual({
+    criteria: { id: ['a'] },
+    ids: ['a'],
+    method: 'tune',
+  });
+  expect(affectedAgents({ agents: { zone: 'eu' } })).toEqual({ criteria: { zone: 'eu' }, ids: [], method });
 });
 
 test.each(['', 'x'.repeat(300), 7, null])('a method that is none is refused: %s', (method) => {

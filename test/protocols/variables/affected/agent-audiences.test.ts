@@ -356,10 +356,17 @@ describe('tellAndWait', () => {
     const left = audience.tellAndWait(news(1), { timeoutMs: 60_000 });
     await registration.unregister();
     expect((await left).unacknowledged).toEqual([{ agent: 'a', reason: 'it is gone (unregistered)' }]);
-    expect(await audience.tellAndWait(news(1), { timeoutMs: 60_000 })).toEqual({
+    const nobody = process.open({ capabilities: 'nobody has' });
+    expect(await nobody.tellAndWait(news(1), { timeoutMs: 60_000 })).toEqual({
       acknowledged: [],
       unacknowledged: [],
     });
+    // Who was named and is not there has not acknowledged it.
+    expect(await audience.tellAndWait(news(1), { timeoutMs: 60_000 })).toEqual({
+      acknowledged: [],
+      unacknowledged: [{ agent: 'a', reason: 'no agent of that name is registered' }],
+    });
+    nobody.stop();
     await process.agent('a', never);
     const stopped = audience.tellAndWait(news(1), { timeoutMs: 60_000 });
     audience.stop();
