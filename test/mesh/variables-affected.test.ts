@@ -2,25 +2,16 @@
 import { describe, expect, test } from 'vitest';
 import { ensureNodeKey } from '../../src/composition/node-key.ts';
 import { createMesh, type Mesh } from '../../src/mesh.ts';
-import type { Variable, VariableNotice } from '../../src/protocols/variables/variables.ts';
+import type { Variable } from '../../src/protocols/variables/variables.ts';
 import { beside, directory, failure, meet, node, quiet } from './mesh-nodes.ts';
 import { pollUntil } from './poll.ts';
-
-async function agent(mesh: Mesh, id: string, answer: () => unknown = () => undefined): Promise<VariableNotice[]> {
-  const told: VariableNotice[] = [];
-  const variableChanged = (notice: VariableNotice): unknown => {
-    told.push(notice);
-    return answer();
-  };
-  await mesh.registry.register(id, { variableChanged }, { capabilities: ['llm'] });
-  return told;
-}
+import { toldAgent } from './told-agent.ts';
 
 const options = { min: 0, max: 2, default: 0.7, affects: { capabilities: 'llm' } } as const;
 
 test('in one process: agents hear each change, and who coordinates knows that they did', async () => {
   await using mesh = await createMesh({ logger: quiet });
-  const told = await agent(mesh, 'a');
+  const told = await toldAgent(mesh, 'a');
   const temperature = mesh.variables.float('temperature', options);
   for (const value of [0.8, 0.9, 1]) await temperature.set(value);
   await pollUntil(() => told.at(-1)?.value === 1);
@@ -34,6 +25,11 @@ test('in one process: agents hear each change, and who coordinates knows that th
   expect(write).toMatchObject({ value: 5, acknowledged: ['a'] });
   expect(strong.value).toBe(5);
   expect(told.at(-1)).toMatchObject({ variable: 'limit', value: 5, agreed: true });
+  const ghostly = mesh.variables.float('haunted', { ...options, affects: ['a', 'ghost'] });
+  expect(await ghostly.coordinate({ consistency: 'strong', value: 1 })).toMatchObject({
+    acknowledged: ['a'],
+    unacknowledged: [{ agent: 'ghost', reason: 'no agent of that name is registered' }],
+  });
 });
 
 describe('in a cluster', () => {
@@ -42,8 +38,8 @@ describe('in a cluster', () => {
     const second = await beside([first]);
     const third = await beside([first, second]);
     await meet(first, second, third);
-    const elsewhere = await agent(third, 'elsewhere');
-    const here = await agent(second, 'here');
+    const elsewhere = await toldAgent(third, 'elsewhere');
+    const here = await toldAgent(second, 'here');
     await pollUntil(() => [first, second].every((mesh) => mesh.registry.count() === 2));
     const resolve = 'lastWriter';
     const one = first.variables.float('t', { ...options, resolve });
@@ -72,7 +68,7 @@ describe('in a cluster', () => {
     }
     meshes.push(await beside(meshes, { name: 'agree' }));
     await meet(...meshes);
-    const told = await Promise.all(meshes.map((mesh, index) => agent(mesh, `agent-${index}`)));
+    const told = await Promise.all(meshes.map((mesh, index) => toldAgent(mesh, `agent-${index}`)));
     await pollUntil(() => meshes.every((mesh) => mesh.registry.count() === meshes.length));
     // Two of them do not define it: their agents are told by others.
     const variables = meshes.slice(2).map((mesh) => mesh.variables.float('t', { ...options, sync: 'strong' }));
@@ -90,7 +86,7 @@ describe('in a cluster', () => {
     await pollUntil(() => new Set(variables.map(({ value }) => value)).size === 1 && one.value !== 1);
 
     const awake = Promise.withResolvers<void>();
-    await agent(meshes[0] as Mesh, 'slow', () => awake.promise);
+    await toldAgent(meshes[0] as Mesh, 'slow', () => awake.promise);
     await pollUntil(() => meshes.every((mesh) => mesh.registry.lookup('slow') !== undefined));
     const late = await three.set(0.3, { timeoutMs: 2_000 });
     expect(late.acknowledged).toEqual(everybody);

@@ -9,9 +9,9 @@ import { AgentAudiences } from '../../src/protocols/variables/affected/agent-aud
 import type { Audience, News } from '../../src/protocols/variables/affected/audiences.ts';
 import type { Agreed } from '../../src/protocols/variables/agreed/agreements.ts';
 import { MapAgreements } from '../../src/protocols/variables/agreed/map-agreements.ts';
-import type { VariableNotice } from '../../src/protocols/variables/variables.ts';
 import { beside, directory, meet, node } from './mesh-nodes.ts';
 import { pollUntil } from './poll.ts';
+import { toldAgent } from './told-agent.ts';
 
 const rethrow = (error: unknown): never => {
   throw error;
@@ -66,23 +66,13 @@ class Definer {
   }
 }
 
-async function agent(mesh: Mesh, id: string, answer: () => unknown = () => undefined): Promise<VariableNotice[]> {
-  const told: VariableNotice[] = [];
-  const variableChanged = (notice: VariableNotice): unknown => {
-    told.push(notice);
-    return answer();
-  };
-  await mesh.registry.register(id, { variableChanged }, { capabilities: ['llm'] });
-  return told;
-}
-
 test('agents on every node are told by one of them, and by the next when that one leaves', async () => {
   const first = await node();
   const second = await beside([first]);
   const third = await beside([first, second]);
   await meet(first, second, third);
-  const told = await agent(third, 'elsewhere');
-  const beside2 = await agent(second, 'beside');
+  const told = await toldAgent(third, 'elsewhere');
+  const beside2 = await toldAgent(second, 'beside');
   const known = (mesh: Mesh): boolean => mesh.registry.count() === 2;
   await pollUntil(() => [first, second, third].every(known));
   const ids = new Set([first.id, second.id]);
@@ -102,7 +92,7 @@ test('agents on every node are told by one of them, and by the next when that on
   await pollUntil(() => told.at(-1)?.value === 6);
 
   let wakeUp: () => void = () => undefined;
-  await agent(third, 'slow', () => new Promise<void>((resolve) => (wakeUp = resolve)));
+  await toldAgent(third, 'slow', () => new Promise<void>((resolve) => (wakeUp = resolve)));
   await pollUntil(() => other?.mesh.registry.lookup('slow') !== undefined);
   const asked = await other?.audience.tellAndWait({ value: 7, agreed: false }, { timeoutMs: 500 });
   expect(asked?.acknowledged).toContain('elsewhere');
@@ -121,7 +111,7 @@ test('four validators put proposals in order; who proposed has every agent told 
   }
   meshes.push(await beside(meshes, { name: 'agree' }));
   await meet(...meshes);
-  const notices = await Promise.all(meshes.map((mesh, index) => agent(mesh, `agent-${index}`)));
+  const notices = await Promise.all(meshes.map((mesh, index) => toldAgent(mesh, `agent-${index}`)));
   await pollUntil(() => meshes.every((mesh) => mesh.registry.count() === meshes.length));
   const ids = new Set(meshes.map(({ id }) => id));
   const definers = meshes.map((mesh) => new Definer(mesh, ids));
